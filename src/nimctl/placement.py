@@ -1,0 +1,67 @@
+"""Which rank runs where: the one result that every renderer starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nimctl.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of the node that a rank sees; ``owner`` is the uid it must belong to, if that matters."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    owner: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the leader shows that its replica serves; ``deadline`` in seconds from the start."""
+
+    path: str
+    port: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """One node's share of a replica, with everything its container needs.
+
+    ``options`` are the flags of ``docker run`` / ``podman run`` before the image, without --name,
+    --label and --env-file; ``command`` is what follows the image. ``secrets`` names the variables that
+    the rank gets from a 0600 file. ``spec`` changes when anything in the replica changes.
+    """
+
+    name: str
+    deployment: str
+    replica: int
+    rank: int
+    nodes: int
+    node: str
+    address: str
+    leader: str
+    leader_address: str
+    gpus: tuple[int, ...]
+    ports: Mapping[str, int]
+    image: str
+    options: tuple[str, ...]
+    environment: Mapping[str, str]
+    command: tuple[str, ...]
+    secrets: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+    health: Health | None
+    stop_timeout: int
+    spec: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Every rank of a cluster; ``notes`` are remarks for a person, such as an inferred contract."""
+
+    cluster: Cluster
+    ranks: tuple[Rank, ...]
+    notes: tuple[str, ...] = ()
