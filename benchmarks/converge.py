@@ -84,7 +84,7 @@ def measure(nodes: int, inventory: Path) -> Row:
 def table(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
     lines = [
-        "| nodes | executed tasks per node | changed | skipped | second run, s | ping, s | second run / ping |",
+        "| nodes | tasks per node | changed | skipped | second run, s | ping, s | second run / ping |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
