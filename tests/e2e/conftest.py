@@ -1,0 +1,137 @@
+"""Labs for the end-to-end tests, driven by the command as a user has it: from a clone or from the wheel."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One way to have nimctl: where its commands lie and from which folder they are called."""
+
+    name: str
+    bin: Path
+    folder: Path
+    site: str
+
+    def run(
+        self, *command: str | Path, check: bool = True, timeout: int = 600
+    ) -> subprocess.CompletedProcess[str]:
+        """Call a command of this installation; with check, fail with its whole output."""
+        environment = {
+            key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")
+        }
+        done = subprocess.run(
+            [str(self.bin / str(command[0])), *map(str, command[1:])],
+            cwd=self.folder,
+            env=environment | {"COLUMNS": "150"},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        if check and done.returncode:
+            pytest.fail(
+                f"{command}: exit code {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+            )
+        return done
+
+    def nimctl(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Call nimctl."""
+        return self.run("nimctl", *arguments, check=check)
+
+    def nimctl_json(self, *arguments: str | Path) -> Any:
+        """Call nimctl with --format json and read what it answers."""
+        return json.loads(self.nimctl(*arguments, "--format", "json").stdout)
+
+    def playbook(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Call plain ansible-playbook the way the documentation says."""
+        if self.name == "clone":
+            return self.run("ansible-playbook", *arguments, check=check)
+        return self.run("nimctl", "env", "--", "ansible-playbook", *arguments, check=check)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab that is up, and the inventory folder that describes it."""
+
+    installation: Installation
+    name: str
+    inventory: Path
+
+    def sh(self, node: str, script: str, check: bool = True) -> str:
+        """Run a shell script as root on a node; its standard output."""
+        done = self.installation.nimctl(
+            "lab", "shell", "--name", self.name, node, "--", "sudo", "sh", "-c", script, check=check
+        )
+        return done.stdout
+
+
+def clone() -> Installation:
+    """The clone that this test is in."""
+    return Installation("clone", ROOT / ".venv" / "bin", ROOT, "site.yml")
+
+
+def wheel(folder: Path) -> Installation:
+    """A wheel built from this clone, alone in a virtual environment elsewhere."""
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "build", "-q", "--wheel", "-o", str(folder / "dist"), str(ROOT)], check=True)
+    (built,) = (folder / "dist").glob("*.whl")
+    subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder / "venv")], check=True)
+    python = str(folder / "venv" / "bin" / "python")
+    subprocess.run([*uv, "pip", "install", "-q", "--python", python, str(built)], check=True)
+    home = folder / "elsewhere"
+    home.mkdir()
+    return Installation("wheel", folder / "venv" / "bin", home, "nimctl.multinode.site")
+
+
+def start_lab(installation: Installation, folder: Path, *options: str) -> Iterator[Lab]:
+    """Bring a lab up under a name of its own and take it down whatever happens."""
+    name = f"e2e-{uuid.uuid4().hex[:6]}"
+    inventory = folder / name
+    try:
+        installation.nimctl("lab", "up", "--name", name, "--inventory", inventory, *options)
+        yield Lab(installation, name, inventory)
+    finally:
+        installation.nimctl("lab", "down", "--name", name, "--inventory", inventory)
+        shutil.rmtree(inventory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _machine() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("labs need root")
+    if not shutil.which("podman") and not shutil.which("docker"):
+        pytest.skip("labs need podman or docker: make setup installs one")
+
+
+@pytest.fixture(scope="module", params=["clone", "wheel"])
+def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The command from this clone, and from the wheel in an environment of its own."""
+    return clone() if request.param == "clone" else wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def two_nodes(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Two bare nodes."""
+    yield from start_lab(installation, tmp_path_factory.mktemp("lab"), "--nodes", "2")
+
+
+@pytest.fixture(scope="module")
+def four_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Four bare nodes, from the clone."""
+    yield from start_lab(clone(), tmp_path_factory.mktemp("lab"), "--nodes", "4")
