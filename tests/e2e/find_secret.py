@@ -8,6 +8,7 @@ containers, and at the journal. Prints one line per place.
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -19,16 +20,15 @@ MOST_BYTES = 256 * 1024 * 1024
 def files(since):
     """Every regular file that was changed since then, on any mounted filesystem that keeps data."""
     for folder, folders, names in os.walk("/"):
-        folders[:] = [name for name in folders if os.path.join(folder, name) not in PSEUDO]
+        here = Path(folder)
+        folders[:] = [name for name in folders if str(here / name) not in PSEUDO]
         for name in names:
-            path = os.path.join(folder, name)
             try:
-                status = os.lstat(path)
+                status = (here / name).lstat()
             except OSError:
                 continue
-            if os.path.isfile(path) and not os.path.islink(path) and status.st_ctime >= since:
-                if status.st_size <= MOST_BYTES:
-                    yield path
+            if stat.S_ISREG(status.st_mode) and status.st_ctime >= since and status.st_size <= MOST_BYTES:
+                yield here / name
 
 
 def content(path):

@@ -85,7 +85,7 @@ def test_all_three_answer_with_the_tokens_of_one_model(serving):
 
 
 def forms(secret: str) -> list[str]:
-    """The secret as it is, and the part of its base64 that is the same whatever stands before and after it."""
+    """The secret as it is, and the part of its base64 that does not depend on what stands around it."""
     found = [secret]
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + secret.encode()).decode()
