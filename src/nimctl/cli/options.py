@@ -1,0 +1,92 @@
+"""Options and small habits that the verbs which contact nodes share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nimctl.cli.app import messages
+from nimctl.errors import NimctlError, RejectedError
+from nimctl.run.session import RUNS
+from nimctl.run.target import Target, load
+
+RunDirOption = Annotated[
+    Path, typer.Option("--run-dir", help="Folder for run records.", show_default=True, file_okay=False)
+]
+LimitOption = Annotated[
+    str | None,
+    typer.Option("--limit", metavar="NODES", help="Only these nodes, as ansible-playbook --limit."),
+]
+AnsibleArguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[-- ARGUMENTS]", help="After --: arguments for ansible-playbook, untouched."),
+]
+DEFAULT_RUNS = RUNS
+
+
+def _folder(context: typer.Context) -> Path | None:
+    value = context.params.get("inventory")
+    return Path(value) if value else None
+
+
+def complete_deployment(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of deployments for the shell; none where the description cannot be read."""
+    return [name for name in _names(context, "deployment") if name.startswith(incomplete)]
+
+
+def complete_rank(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of ranks for the shell; none where the description cannot be read."""
+    return [name for name in _names(context, "rank") if name.startswith(incomplete)]
+
+
+def _names(context: typer.Context, what: str) -> list[str]:
+    folder = _folder(context)
+    if folder is None:
+        return []
+    try:
+        target = load(folder)
+    except NimctlError:
+        return []  # a completion that fails must not disturb the prompt
+    if what == "rank":
+        return [rank.name for rank in target.placement.ranks]
+    return [deployment.name for deployment in target.placement.cluster.deployments]
+
+
+DeploymentArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[DEPLOYMENT]", help="Only this deployment.", autocompletion=complete_deployment),
+]
+
+
+def json_wanted(output: str) -> bool:
+    """Whether --format asks for JSON.
+
+    Raises:
+        RejectedError: it asks for something else than text or json.
+    """
+    if output not in ("text", "json"):
+        raise RejectedError(f"--format {output} is not known; it is text or json")
+    return output == "json"
+
+
+def ansible_arguments(arguments: Sequence[str] | None) -> list[str]:
+    """The arguments after ``--``.
+
+    Raises:
+        RejectedError: one stands where an option of ansible-playbook should begin, most likely a folder
+            without ``-i`` before it.
+    """
+    words = list(arguments or [])
+    if words and not words[0].startswith("-"):
+        hint = f"nimctl ... -i {words[0]}" if Path(words[0]).is_dir() else "see --help"
+        raise RejectedError(f"Unexpected argument {words[0]}; did you mean an option? ({hint})")
+    return words
+
+
+def show_notes(target: Target) -> None:
+    """Print the remarks on a placement, such as an inferred contract."""
+    for note in target.placement.notes:
+        messages.print(f"note: {note}", style="dim", markup=False, soft_wrap=True)
