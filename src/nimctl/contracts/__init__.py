@@ -1,0 +1,26 @@
+"""Launch contracts: how the ranks of an engine find each other, as data with sources."""
+
+from __future__ import annotations
+
+from nimctl.contracts.choose import Choice, NoContractError, choose
+from nimctl.contracts.facts import EngineFacts, NetworkVariable, engines, network
+from nimctl.contracts.model import EVIDENCE, ROLES, Contract, Role, applies, fill
+from nimctl.contracts.store import builtin, load_contracts
+
+__all__ = [
+    "EVIDENCE",
+    "ROLES",
+    "Choice",
+    "Contract",
+    "EngineFacts",
+    "NetworkVariable",
+    "NoContractError",
+    "Role",
+    "applies",
+    "builtin",
+    "choose",
+    "engines",
+    "fill",
+    "load_contracts",
+    "network",
+]

@@ -1,0 +1,203 @@
+"""``cluster.lock.yml``: what a run must not move by itself, the image digests and the placement.
+
+This module holds the shape, reading and writing; ``lockfile`` of the command line and the first run decide what
+goes into it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nimctl.description.marks import Positions
+from nimctl.description.source import SourceError, parse, read_text
+from nimctl.errors import DescriptionError, Field, NimctlError, Problem
+from nimctl.image import is_digest
+
+FILE = "cluster.lock.yml"
+PLUGIN = "nimctl.multinode.cluster"
+VERSION = 1
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_HEADER = """\
+# What a run follows and does not move by itself: image digests and placement.
+# Written by `nimctl lock` and by the first run; keep it in version control.
+# `nimctl lock --upgrade [WHAT]` moves it and shows the difference. Do not edit it by hand.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A place for one rank: a node, and which of its GPUs (none on a node without)."""
+
+    node: str
+    gpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSeats:
+    """The places of one replica's ranks, rank 0 first, and its internal ports by the contract's name for them."""
+
+    seats: tuple[Seat, ...]
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock file's content.
+
+    ``images`` maps references as they stand in the description to digests, ``placement`` a deployment to its
+    replicas.
+    """
+
+    images: Mapping[str, str] = field(default_factory=dict)
+    placement: Mapping[str, tuple[ReplicaSeats, ...]] = field(default_factory=dict)
+
+
+def lock_file(folder: Path) -> Path:
+    """Where the lock of a description lies."""
+    return folder / FILE
+
+
+def read_lock(folder: Path) -> Lock | None:
+    """The lock beside a description, None where there is none; raises DescriptionError with every problem located."""
+    file = lock_file(folder)
+    if not file.exists():
+        return None
+    try:
+        data, mark, problems = parse(read_text(file), file)
+    except SourceError as error:
+        raise DescriptionError(error.problems) from error
+    reader = _Reader(file, Positions(mark), list(problems))
+    lock = reader.lock(data)
+    if reader.problems:
+        raise DescriptionError(reader.problems)
+    return lock
+
+
+class _Reader:
+    """Checks a lock's values and collects what is wrong with them."""
+
+    def __init__(self, file: Path, positions: Positions, problems: list[Problem]) -> None:
+        self.file = file
+        self.positions = positions
+        self.problems = problems
+
+    def wrong(self, at: Field, message: str) -> None:
+        hint = "; delete what is wrong and run `nimctl lock`, which fills in what is missing"
+        self.problems.append(Problem(at, message + hint, self.file, *self.positions.key(at)))
+
+    def lock(self, data: Any) -> Lock:
+        if not isinstance(data, dict):
+            self.wrong((), "expected a mapping with version, images and placement")
+            return Lock()
+        for key in data.keys() - {"plugin", "version", "images", "placement"}:
+            self.wrong((str(key),), "is no key of a lock file")
+        if data.get("version") != VERSION:
+            self.wrong(("version",), f"found {data.get('version')!r}, this nimctl reads version {VERSION}")
+        if data.get("plugin") != PLUGIN:
+            self.wrong(("plugin",), f"expected `plugin: {PLUGIN}`, or Ansible takes this file for an inventory")
+        return Lock(self._images(data.get("images") or {}), self._placement(data.get("placement") or {}))
+
+    def _images(self, data: Any) -> dict[str, str]:
+        if not isinstance(data, dict):
+            self.wrong(("images",), "expected a mapping of image references to digests")
+            return {}
+        for reference, digest in data.items():
+            if not isinstance(digest, str) or not is_digest(digest):
+                self.wrong(("images", reference), "expected sha256: and 64 hexadecimal digits")
+        return data
+
+    def _placement(self, data: Any) -> dict[str, tuple[ReplicaSeats, ...]]:
+        if not isinstance(data, dict):
+            self.wrong(("placement",), "expected a mapping of deployments to their replicas")
+            return {}
+        placement = {}
+        for name, replicas in data.items():
+            at: Field = ("placement", name)
+            if not isinstance(replicas, list):
+                self.wrong(at, "expected a list of replicas")
+                continue
+            placement[name] = tuple(self._replica(replica, (*at, i)) for i, replica in enumerate(replicas))
+        return placement
+
+    def _replica(self, data: Any, at: Field) -> ReplicaSeats:
+        if not isinstance(data, dict) or not isinstance(data.get("ranks"), list) or not data["ranks"]:
+            self.wrong(at, "expected a mapping with `ranks`, a list of nodes and GPUs")
+            return ReplicaSeats(())
+        for key in data.keys() - {"ranks", "ports"}:
+            self.wrong((*at, str(key)), "is no key of a locked replica")
+        ports = data.get("ports") or {}
+        if not isinstance(ports, dict) or not all(type(p) is int and 0 < p < 65536 for p in ports.values()):
+            self.wrong((*at, "ports"), "expected a mapping of names to port numbers")
+            ports = {}
+        return ReplicaSeats(
+            tuple(self._seat(seat, (*at, "ranks", i)) for i, seat in enumerate(data["ranks"])), ports
+        )
+
+    def _seat(self, data: Any, at: Field) -> Seat:
+        node = data.get("node") if isinstance(data, dict) else None
+        gpus = data.get("gpus", []) if isinstance(data, dict) else None
+        if not isinstance(node, str) or _NAME.fullmatch(node) is None:
+            self.wrong(at, "expected a mapping with `node` and `gpus`")
+            return Seat("")
+        if not isinstance(gpus, list) or not all(type(g) is int and g >= 0 for g in gpus) or len(set(gpus)) < len(gpus):
+            self.wrong((*at, "gpus"), "expected a list of different GPU numbers")
+            return Seat(node)
+        return Seat(node, tuple(gpus))
+
+
+def format_lock(lock: Lock) -> str:
+    """Write a lock as text: sorted, one line for each rank, the same text for the same lock."""
+    lines = [_HEADER + f"plugin: {PLUGIN}", f"version: {VERSION}"]
+    lines.append("images:" if lock.images else "images: {}")
+    lines += [f"  {_quoted(reference)}: {digest}" for reference, digest in sorted(lock.images.items())]
+    lines.append("placement:" if lock.placement else "placement: {}")
+    for name, replicas in sorted(lock.placement.items()):
+        lines.append(f"  {_quoted(name)}:")
+        for replica in replicas:
+            lines.append("    - ranks:")
+            for seat in replica.seats:
+                gpus = f", gpus: [{', '.join(map(str, seat.gpus))}]" if seat.gpus else ""
+                lines.append(f"        - {{node: {_quoted(seat.node)}{gpus}}}")
+            if replica.ports:
+                ports = ", ".join(f"{port}: {number}" for port, number in sorted(replica.ports.items()))
+                lines.append(f"      ports: {{{ports}}}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A name as YAML; quoted where it could be read as something else than text."""
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9._/@-]*(:[A-Za-z0-9._/@-]+)*", text) and text.lower() not in {
+        "true", "false", "yes", "no", "on", "off", "null", "y", "n",
+    }  # fmt: skip
+    return text if plain else f'"{text}"'
+
+
+def write_lock(folder: Path, lock: Lock) -> bool:
+    """Write the lock in one step, so that a reader never sees half of it; returns whether the file changed."""
+    file = lock_file(folder)
+    text = format_lock(lock)
+    try:
+        if file.exists() and file.read_text(encoding="utf-8") == text:
+            return False
+        mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
+        handle, name = tempfile.mkstemp(prefix=".cluster.lock.", dir=folder)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(mode)
+            temporary.replace(file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise NimctlError(f"{file}: cannot be written: {error.strerror}") from error
+    return True
