@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nimctl.description.document import Connection, Deployment, SecretSource, Stack, Storage
 from nimctl.errors import Field
+
+if TYPE_CHECKING:
+    from nimctl.description.document import Connection, Deployment, SecretSource, Stack, Storage
+    from nimctl.description.hardware import GpuModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One validated description; ``positions`` maps each field to its (line, column), counted from 1."""
+    """One validated description.
+
+    ``positions`` maps each field to its (line, column), counted from 1; ``gpu_models`` has the rows of the
+    GPU table that the nodes name.
+    """
 
     name: str
     connection: Connection
@@ -57,3 +65,4 @@ class Cluster:
     secrets: Mapping[str, SecretSource]
     file: Path | None = None
     positions: Mapping[Field, tuple[int, int]] = field(default_factory=dict)
+    gpu_models: Mapping[str, GpuModel] = field(default_factory=dict)

@@ -7,11 +7,35 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)]
+from nimctl.description.fields import (
+    AbsolutePath,
+    AddressSet,
+    Duration,
+    ExportName,
+    FilePath,
+    HcaName,
+    HostPort,
+    ImageReference,
+    InterfaceName,
+    JumpHost,
+    LogSize,
+    ModelName,
+    MountOption,
+    Name,
+    NodeSet,
+    ServerName,
+    Url,
+    UserName,
+    VariableName,
+    Version,
+    Word,
+)
+
 Mode = Literal["managed", "verify", "ignore"]
 Engine = Literal["nim", "vllm", "sglang", "rehearsal"]
+Precision = Literal["bf16", "fp16", "fp8", "fp4", "nvfp4", "mxfp4", "int8", "int4"]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -24,56 +48,72 @@ class Strict(BaseModel):
 class Connection(Strict):
     """How Ansible reaches the nodes."""
 
-    user: str | None = None
-    port: PortNumber | None = None
-    key: str | None = Field(None, description="Private key file, relative to the folder of the description")
-    known_hosts: str | None = Field(None, description="known_hosts file, relative to the folder of the description")
-    become: bool = True
-    proxy: str | None = Field(None, description="Jump host, as ssh -J takes it")
+    user: UserName | None = Field(None, description="Login on the nodes; default: as Ansible decides")
+    port: PortNumber | None = Field(None, description="SSH port")
+    key: FilePath | None = Field(
+        None, description="Private key file, relative to the folder of the description"
+    )
+    known_hosts: FilePath | None = Field(
+        None, description="known_hosts file, relative to the folder of the description"
+    )
+    become: bool = Field(True, description="Use sudo; false where the login is root")
+    proxy: JumpHost | None = Field(None, description="Jump host, as ssh -J takes it")
 
 
 class Layer(Strict):
     """One layer of the host stack: changed, only checked, or left alone."""
 
-    mode: Mode = "managed"
+    mode: Mode = Field(
+        "managed", description="managed: changed to match; verify: only checked; ignore: left alone"
+    )
 
 
 class Registry(Strict):
     """A registry that nodes pull from."""
 
-    host: str = Field(description="host or host:port, as it stands in image references")
-    mirrors: list[str] = Field(default_factory=list, description="host:port of mirrors, tried in order")
-    ca: str | None = Field(None, description="PEM file with its certificate authority, relative to the description")
+    host: HostPort = Field(description="host or host:port, as it stands in image references")
+    mirrors: list[HostPort] = Field(default_factory=list, description="host:port of mirrors, tried in order")
+    ca: FilePath | None = Field(
+        None, description="PEM file with its certificate authority, relative to the description"
+    )
     insecure: bool = Field(False, description="Plain HTTP, or HTTPS that is not verified")
-    username: str = "$oauthtoken"
+    username: str = Field("$oauthtoken", description="Login; the default is what NGC expects")
     password: str | None = Field(None, description="Name of an entry under secrets")
 
 
 class Proxy(Strict):
     """HTTP proxy of the container engine."""
 
-    http: str | None = None
-    https: str | None = None
-    no_proxy: list[str] = Field(default_factory=list)
+    http: Url | None = Field(None, description="Proxy for http:// addresses")
+    https: Url | None = Field(None, description="Proxy for https:// addresses")
+    no_proxy: list[str] = Field(
+        default_factory=list, description="Hosts and networks that are reached directly"
+    )
 
 
 class ContainerEngine(Layer):
     """The container engine on every node that runs ranks."""
 
-    engine: Literal["docker", "podman"] = "docker"
-    source: Literal["distribution", "docker"] = Field("distribution", description="Whose packages: docker is docker's own repository")
-    registries: list[Registry] = Field(default_factory=list)
-    proxy: Proxy | None = None
-    daemon: dict[str, object] = Field(default_factory=dict, description="Merged into daemon.json (docker only)")
-    log_max_size: str = Field("100m", description="Size at which a container's log rotates")
-    log_max_files: int = Field(5, ge=1, le=1000)
+    engine: Literal["docker", "podman"] = Field("docker", description="What runs the containers")
+    source: Literal["distribution", "docker"] = Field(
+        "distribution", description="Whose packages: docker is docker's own repository"
+    )
+    registries: list[Registry] = Field(
+        default_factory=list, description="Registries that need more than a name"
+    )
+    proxy: Proxy | None = Field(None, description="HTTP proxy for pulling")
+    daemon: dict[str, object] = Field(
+        default_factory=dict, description="Merged into daemon.json (docker only)"
+    )
+    log_max_size: LogSize = Field("100m", description="Size at which a container's log rotates")
+    log_max_files: int = Field(5, ge=1, le=1000, description="Rotated logs that are kept for each container")
 
 
 class Driver(Layer):
     """The NVIDIA driver."""
 
-    branch: int | None = Field(None, ge=470, le=9999)
-    version: str | None = None
+    branch: int | None = Field(None, ge=470, le=9999, description="Driver branch such as 580")
+    version: Version | None = Field(None, description="Exact version such as 580.126.09")
 
 
 class Stack(Strict):
@@ -91,103 +131,129 @@ class Stack(Strict):
 class Gpu(Strict):
     """The GPUs of each node of an entry."""
 
-    model: str | None = Field(None, description="A row of the GPU table")
-    count: int = Field(ge=0, le=72)
+    model: str | None = Field(None, description="A row of the GPU table; needed unless count is 0")
+    count: int = Field(ge=0, le=72, description="GPUs in each node; 0 for a node without")
 
 
 class Fabric(Strict):
     """The network between nodes."""
 
-    kind: Literal["infiniband", "roce", "ethernet"]
-    rate: str
-    ports: int = Field(1, ge=1, le=64)
-    interface: str | None = None
-    addresses: str | list[str] | None = None
-    hcas: list[str] = Field(default_factory=list)
+    kind: Literal["infiniband", "roce", "ethernet"] = Field(description="ethernet: no RDMA")
+    rate: str = Field(
+        description="Speed of one port: hdr, ndr or xdr (infiniband), 1g to 800g (roce, ethernet)"
+    )
+    ports: int | None = Field(
+        None, ge=1, le=64, description="Ports of each node; default: as many as hcas, or 1"
+    )
+    interface: InterfaceName | None = Field(None, description="Network interface such as ib0")
+    addresses: AddressSet | None = Field(
+        None, description="Addresses on the fabric, in the order of hosts; ranks then meet there"
+    )
+    hcas: list[HcaName] = Field(
+        default_factory=list, description="HCAs that carry this traffic; default: those that are discovered"
+    )
 
 
 class NodeEntry(Strict):
     """One entry of ``nodes``: machines that are alike."""
 
-    hosts: str
-    addresses: str | list[str] | None = None
+    hosts: NodeSet = Field(description="Names, as a node set such as gpu[01-16]")
+    addresses: AddressSet | None = Field(
+        None, description="Where the machines are reached, in the order of hosts; default: the names"
+    )
     gpu: Gpu
-    fabric: Fabric | None = None
-    state: Literal["present", "absent"] = "present"
+    fabric: Fabric | None = Field(None, description="The network between nodes; default: the addresses above")
+    state: Literal["present", "absent"] = Field(
+        "present", description="absent: its ranks are removed, before it leaves the file"
+    )
 
 
 class Storage(Strict):
     """One model storage."""
 
-    kind: Literal["nfs", "lustre", "existing", "local"]
-    server: str | None = None
-    export: str | None = None
-    mount: str
-    options: list[str] = Field(default_factory=list)
+    kind: Literal["nfs", "lustre", "existing", "local"] = Field(
+        description="existing: mounted by somebody else; local: a folder of each node"
+    )
+    server: ServerName | None = Field(None, description="nfs: a node or an address; lustre: NIDs of the MGS")
+    export: ExportName | None = Field(None, description="nfs: exported path; lustre: /FSNAME")
+    mount: AbsolutePath = Field(description="Where it is seen on the nodes")
+    options: list[MountOption] = Field(
+        default_factory=list, description="Mount options, added to the defaults"
+    )
 
 
 class Weights(Strict):
     """Where a model's weights come from and where the ranks find them."""
 
-    source: Literal["ngc", "huggingface", "folder", "tar", "s3"] | None = None
-    repository: str | None = None
-    revision: str | None = None
-    path: str | None = None
+    source: Literal["ngc", "huggingface", "folder", "tar", "s3"] | None = Field(
+        None, description="Where they come from"
+    )
+    repository: Word | None = Field(None, description="Name there; default: the deployment's model")
+    revision: Word | None = Field(None, description="Tag, branch or commit there")
+    path: AbsolutePath | None = Field(None, description="Folder on the nodes that holds them")
 
 
 class Parallel(Strict):
     """How one replica is split."""
 
-    tensor: int | None = Field(None, ge=1, le=1024)
-    pipeline: int | None = Field(None, ge=1, le=1024)
+    tensor: int | None = Field(None, ge=1, le=1024, description="GPUs that share each layer")
+    pipeline: int | None = Field(None, ge=1, le=1024, description="Stages, each with some of the layers")
     across_nodes: bool = Field(False, description="Let tensor parallelism leave a node")
 
 
 class Timeouts(Strict):
     """Deadlines, as numbers with a unit: 90s, 45m, 2h."""
 
-    start: str | None = None
-    stop: str | None = None
+    start: Duration | None = Field(None, description="Until a replica answers; default: from the contract")
+    stop: Duration | None = Field(None, description="Until a rank is killed; default: 30s")
 
 
 class Deployment(Strict):
     """One served model."""
 
-    name: Name
-    model: str
-    engine: Engine
-    contract: str | None = None
-    profile: str | None = None
-    image: str
+    name: Name = Field(description="Becomes part of unit, container and group names")
+    model: ModelName = Field(description="The model, as its engine names it")
+    engine: Engine = Field(description="What runs in the container")
+    contract: str | None = Field(
+        None, description="How the ranks find each other; default: inferred from the image"
+    )
+    profile: Word | None = Field(None, description="The engine's own name of a profile")
+    image: ImageReference = Field(description="[host[:port]/]path[:tag][@sha256:digest]")
     weights: Weights | None = None
-    served_name: str | None = None
-    hosts: str | None = None
-    gpus: list[Annotated[int, Field(ge=0, le=71)]] | None = None
-    replicas: int = Field(1, ge=1, le=100_000)
+    served_name: ModelName | None = Field(None, description="Model name in requests; default: the model")
+    hosts: NodeSet | None = Field(None, description="Node set; default: placed automatically")
+    gpus: list[Annotated[int, Field(ge=0, le=71)]] | None = Field(
+        None, min_length=1, description="Which GPUs of each host; default: placed automatically"
+    )
+    replicas: int = Field(1, ge=1, le=100_000, description="Complete copies of the model")
     parallel: Parallel = Field(default_factory=Parallel)
-    precision: str | None = None
-    port: PortNumber = 8000
-    args: list[str] = Field(default_factory=list)
-    env: dict[str, str] = Field(default_factory=dict)
+    precision: Precision | None = Field(
+        None, description="Number format of the weights; default: the image decides"
+    )
+    port: PortNumber = Field(8000, description="Port of the API on the leader")
+    args: list[str] = Field(default_factory=list, description="Engine arguments, appended")
+    env: dict[str, str] = Field(default_factory=dict, description="Environment variables, added")
     timeouts: Timeouts = Field(default_factory=Timeouts)
 
 
 class SecretSource(Strict):
     """Where a secret is read when it is needed; exactly one of the three."""
 
-    env: str | None = Field(None, description="Environment variable of the controller")
-    file: str | None = Field(None, description="File on the controller, relative to the description")
-    vault: str | None = Field(None, description="Ansible variable that holds the vaulted value")
+    env: VariableName | None = Field(None, description="Environment variable of the controller")
+    file: FilePath | None = Field(None, description="File on the controller, relative to the description")
+    vault: VariableName | None = Field(None, description="Ansible variable that holds the vaulted value")
 
 
 class Document(Strict):
     """The whole of ``cluster.yml``."""
 
-    plugin: Literal["nimctl.multinode.cluster"]
-    name: Name
+    plugin: Literal["nimctl.multinode.cluster"] = Field(description="Tells Ansible who reads this file")
+    name: Name = Field(description="Name of the cluster")
     connection: Connection = Field(default_factory=Connection)
     stack: Stack = Field(default_factory=Stack)
-    nodes: list[NodeEntry] = Field(min_length=1)
-    storage: list[Storage] = Field(default_factory=list)
-    deployments: list[Deployment] = Field(default_factory=list)
-    secrets: dict[str, SecretSource] = Field(default_factory=dict)
+    nodes: list[NodeEntry] = Field(min_length=1, description="Each entry describes machines that are alike")
+    storage: list[Storage] = Field(default_factory=list, description="Where the weights lie")
+    deployments: list[Deployment] = Field(default_factory=list, description="The models that are served")
+    secrets: dict[str, SecretSource] = Field(
+        default_factory=dict, description="Where secrets are read; never a secret itself"
+    )

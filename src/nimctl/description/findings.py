@@ -1,0 +1,58 @@
+"""Collects the problems of one description, each with its place in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nimctl.description.marks import Positions
+from nimctl.errors import Field, Problem
+
+MAX_PROBLEMS = 1000
+MAX_SUGGESTIONS = 100
+
+
+class Findings:
+    """Problems in the order of the file; of several about one field, the first that was added stays."""
+
+    def __init__(self, path: Path, positions: Positions, earlier: list[Problem]) -> None:
+        self._path = path
+        self._positions = positions
+        self._problems: list[Problem] = list(earlier)
+        self._fields = {problem.field for problem in earlier if problem.field}
+        self._left_out = 0
+
+    def __len__(self) -> int:
+        return len(self._problems)
+
+    @property
+    def suggesting(self) -> bool:
+        """Whether it is still worth looking for near names, which takes a millisecond each."""
+        return len(self._problems) < MAX_SUGGESTIONS
+
+    def has(self, field: Field) -> bool:
+        """Whether a problem about this field is known already."""
+        return field in self._fields
+
+    def add(self, field: Field, message: str, *, key: bool = False) -> None:
+        """Add a problem, at the value of the field or, with ``key``, at its key."""
+        if field in self._fields:
+            return
+        if len(self._problems) >= MAX_PROBLEMS:
+            self._left_out += 1
+            return
+        self._fields.add(field)
+        line, column = self._positions.key(field) if key else self._positions.nearest(field)
+        self._problems.append(Problem(field, message, self._path, line, column))
+
+    def line(self, field: Field) -> int:
+        """The line of a field, for messages that point from one place to another."""
+        return self._positions.nearest(field)[0]
+
+    def problems(self) -> list[Problem]:
+        """Every problem, in the order of the file."""
+        ordered = sorted(self._problems, key=lambda problem: (problem.line, problem.column))
+        if self._left_out and ordered:
+            last = ordered[-1]
+            rest = f"{self._left_out:,} more problems are not shown"
+            ordered.append(Problem((), rest, self._path, last.line, last.column))
+        return ordered

@@ -1,0 +1,271 @@
+"""Validate the shape of a description and word what pydantic finds for people.
+
+A description with mistakes still gives every section that is sound, so that the checks of what fields
+mean together can report their problems in the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from nimctl.description.document import (
+    Connection,
+    Deployment,
+    Document,
+    NodeEntry,
+    SecretSource,
+    Stack,
+    Storage,
+)
+from nimctl.description.findings import Findings
+from nimctl.description.words import SECRET_NAMES, listing, nearest, show
+from nimctl.errors import Field
+
+Model = TypeVar("Model", bound=BaseModel)
+SECRET_SOURCES = "{env: VARIABLE}, {file: PATH} or {vault: VARIABLE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """What of a description is sound; entries keep the index that they have in the file."""
+
+    name: str = ""
+    connection: Connection = field(default_factory=Connection)
+    stack: Stack = field(default_factory=Stack)
+    nodes: Mapping[int, NodeEntry] = field(default_factory=dict)
+    storage: Mapping[int, Storage] = field(default_factory=dict)
+    deployments: Mapping[int, Deployment] = field(default_factory=dict)
+    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
+
+
+def validate(raw: Any, findings: Findings) -> Sections:
+    """Validate a parsed description; every problem of its shape goes to ``findings``."""
+    if not isinstance(raw, dict):
+        findings.add((), f"found {show(raw)}, expected a mapping that begins with `plugin:`")
+        return Sections()
+    try:
+        document = Document.model_validate(raw)
+    except ValidationError as error:
+        wrong: list[Field] = []
+        for detail in error.errors(include_url=False):
+            wrong.append(_field(detail["loc"], raw))
+            _report(wrong[-1], dict(detail), findings)
+        return _sound(raw, wrong)
+    return Sections(
+        name=document.name,
+        connection=document.connection,
+        stack=document.stack,
+        nodes=dict(enumerate(document.nodes)),
+        storage=dict(enumerate(document.storage)),
+        deployments=dict(enumerate(document.deployments)),
+        secrets=document.secrets,
+    )
+
+
+def _field(location: tuple[int | str, ...], raw: Any) -> Field:
+    """Pydantic's location without the names of union members, which are no part of the file."""
+    value: Any = raw
+    path: list[int | str] = []
+    for part in location:
+        if (isinstance(value, dict) and part in value) or (
+            isinstance(value, list) and isinstance(part, int) and part < len(value)
+        ):
+            value = value[part]
+        elif isinstance(value, dict) and isinstance(part, str):
+            value = None
+        else:
+            break
+        path.append(part)
+    return tuple(path)
+
+
+def _report(where: Field, detail: dict[str, Any], findings: Findings) -> None:
+    kind, found, context = detail["type"], detail["input"], detail.get("ctx", {})
+    schema = _schema_at(where)
+    if kind == "extra_forbidden":
+        findings.add(where, _unknown_key(where, findings.suggesting), key=True)
+    elif kind == "missing":
+        findings.add(where, f"found nothing, expected {_expected(schema, str(where[-1]))}")
+    elif where[0] == "secrets" and len(where) == 2 and not isinstance(found, dict | None):
+        findings.add(where, f"found a literal value (not shown), expected its source: {SECRET_SOURCES}")
+    elif kind == "literal_error":
+        allowed = [str(value) for value in schema.get("enum", [schema.get("const")])]
+        near = nearest(found, allowed) if isinstance(found, str) and len(allowed) > 1 else ""
+        findings.add(where, f"found {_shown(where, found)}, expected {listing(allowed)}{near}")
+    else:
+        wanted = context["expected"] if kind == "expected" else _expected(schema, str(where[-1]))
+        findings.add(where, f"found {_shown(where, found)}, expected {wanted}{_quotes(kind, found)}")
+
+
+def _shown(where: Field, found: Any) -> str:
+    """The value that was found, unless its place says that it may be a secret."""
+    hidden = where[0] == "secrets" or any(
+        isinstance(part, str) and SECRET_NAMES.search(part) for part in where
+    )
+    return "a value (not shown)" if hidden and isinstance(found, str) else show(found)
+
+
+def _quotes(kind: str, found: Any) -> str:
+    if kind == "int_type" and isinstance(found, str) and found.strip().isdigit():
+        return " (write it without quotes)"
+    if kind == "bool_type" and isinstance(found, str) and found.lower() in ("true", "false", "yes", "no"):
+        return " (write it without quotes)"
+    if kind == "string_type" and isinstance(found, bool | int | float):
+        text = str(found).lower() if isinstance(found, bool) else str(found)
+        return f' (write it in quotes: "{text}")'
+    return ""
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return Document.model_json_schema()
+
+
+def _schema_at(where: Field) -> dict[str, Any]:
+    """The part of the JSON Schema that describes a field; empty where nothing does."""
+    schema = _schema()
+    for part in where:
+        schema = _resolved(schema)
+        if isinstance(part, int):
+            below = schema.get("items", {})
+        else:
+            below = schema.get("properties", {}).get(part, schema.get("additionalProperties", {}))
+        schema = below if isinstance(below, dict) else {}
+    return _resolved(schema)
+
+
+def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """Follow references, and choose what is not null of two."""
+    while True:
+        if "$ref" in schema:
+            schema = _schema()["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+        elif "anyOf" in schema:
+            about = {key: value for key, value in schema.items() if key != "anyOf"}
+            choices = [choice for choice in schema["anyOf"] if choice.get("type") != "null"]
+            schema = {**about, **choices[0]}
+        else:
+            return schema
+
+
+def _expected(schema: dict[str, Any], name: str) -> str:
+    """What a field wants, in words."""
+    match schema.get("type"):
+        case "integer":
+            low, high = schema.get("minimum"), schema.get("maximum")
+            return "a whole number" if low is None else f"a whole number from {low} to {high}"
+        case "boolean":
+            return "true or false"
+        case "array":
+            return "a list with at least one entry" if schema.get("minItems") else "a list"
+        case "object" if "properties" in schema:
+            return f"a mapping with {listing(schema['properties'])}"
+        case "object":
+            return "a mapping"
+        case "string" if "enum" in schema:
+            return listing(schema["enum"])
+        case "string" if "const" in schema:
+            return f"`{name}: {schema['const']}`"
+        case _:
+            return "text"
+
+
+def _unknown_key(where: Field, suggesting: bool) -> str:
+    parent = _schema_at(where[:-1])
+    known = list(parent.get("properties", {}))
+    name = str(where[-1])
+    message = f"found an unknown key, expected {listing(known, limit=30)}"
+    if not suggesting:
+        return message
+    near = nearest(name, known)
+    elsewhere = "" if near else _elsewhere(name)
+    return message + near + elsewhere
+
+
+def _elsewhere(name: str) -> str:
+    """Where a key of this name belongs, when it stands at the wrong place."""
+    for place, keys in _places().items():
+        if name in keys:
+            return f"; `{name}` is a key of `{place}`"
+    return ""
+
+
+@cache
+def _places() -> dict[str, tuple[str, ...]]:
+    """Every mapping of a description with its keys, by the way to it."""
+    places: dict[str, tuple[str, ...]] = {}
+
+    def visit(schema: dict[str, Any], place: str) -> None:
+        schema = _resolved(schema)
+        if place:
+            places[place] = tuple(schema.get("properties", {}))
+        for key, below in schema.get("properties", {}).items():
+            below = _resolved(below)
+            if below.get("type") == "array":
+                below = _resolved(below.get("items", {}))
+            if "properties" in below:
+                visit(below, f"{place}.{key}" if place else key)
+
+    visit(_schema(), "")
+    return places
+
+
+def _sound(raw: dict[str, Any], wrong: list[Field]) -> Sections:
+    """The sections that hold, with every optional field that is wrong left out."""
+    by_entry: dict[Field, list[Field]] = {}
+    for where in wrong:
+        by_entry.setdefault(where[:2], []).append(where[2:])
+    singles = {key: [where[1:] for where in wrong if where[0] == key] for key in ("connection", "stack")}
+    name = raw.get("name")
+    return Sections(
+        name=name if isinstance(name, str) and ("name",) not in wrong else "",
+        connection=_try(Connection, raw.get("connection", {}), singles["connection"]) or Connection(),
+        stack=_try(Stack, raw.get("stack", {}), singles["stack"]) or Stack(),
+        nodes=_entries(NodeEntry, raw, "nodes", by_entry),
+        storage=_entries(Storage, raw, "storage", by_entry),
+        deployments=_entries(Deployment, raw, "deployments", by_entry),
+        secrets=_secrets(raw.get("secrets")),
+    )
+
+
+def _entries(
+    model: type[Model], raw: dict[str, Any], section: str, wrong: dict[Field, list[Field]]
+) -> dict[int, Model]:
+    items = raw.get(section)
+    if not isinstance(items, list):
+        return {}
+    found = ((index, _try(model, item, wrong.get((section, index), []))) for index, item in enumerate(items))
+    return {index: entry for index, entry in found if entry is not None}
+
+
+def _secrets(raw: Any) -> dict[str, SecretSource]:
+    if not isinstance(raw, dict):
+        return {}
+    found = ((name, _try(SecretSource, source, [])) for name, source in raw.items())
+    return {name: source for name, source in found if source is not None}
+
+
+def _try(model: type[Model], value: Any, wrong: list[Field]) -> Model | None:
+    try:
+        return model.model_validate(_without(value, wrong))
+    except ValidationError:
+        return None
+
+
+def _without(value: Any, wrong: list[Field]) -> Any:
+    """A copy of a value that lacks the fields that are wrong, or the list that holds them."""
+    if not wrong or not isinstance(value, dict):
+        return value
+    below: dict[str | int, list[Field]] = {}
+    for where in wrong:
+        if where:
+            below.setdefault(where[0], []).append(where[1:])
+    return {
+        key: _without(entry, below[key]) if key in below else entry
+        for key, entry in value.items()
+        if key not in below or (isinstance(entry, dict) and () not in below[key])
+    }
