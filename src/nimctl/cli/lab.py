@@ -1,0 +1,139 @@
+"""``nimctl lab``: machines to try everything on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from nimctl.cli.app import FormatOption, messages, print_json
+from nimctl.errors import RejectedError
+
+lab = typer.Typer(
+    no_args_is_help=True, help="Start nodes to try everything on: containers that behave like bare machines."
+)
+
+NameOption = Annotated[str, typer.Option("--name", help="Name of the lab; several can run at the same time.")]
+OptionalInventory = Annotated[
+    Path | None,
+    typer.Option("-i", "--inventory", help="Inventory folder of the lab. [default: inventories/NAME]"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.add_typer(lab, name="lab")
+
+
+def _say(text: str) -> None:
+    messages.print(f"[bold]lab:[/bold] {text}", markup=True, soft_wrap=True)
+
+
+def _checked(output: str) -> bool:
+    """Whether JSON is wanted."""
+    if output not in ("text", "json"):
+        raise RejectedError(f"--format {output}: text or json.")
+    return output == "json"
+
+
+@lab.command()
+def up(
+    nodes: Annotated[
+        int | None, typer.Option("--nodes", help="1 to 8. [default: as it is, 2 for a new lab]")
+    ] = None,
+    name: NameOption = "lab",
+    container_engine: Annotated[
+        str | None,
+        typer.Option(
+            "--container-engine", help="What the description asks for in the nodes: podman or docker."
+        ),
+    ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option("--gpus", help="Stand-ins for GPUs per node: device files that are not GPUs."),
+    ] = None,
+    inventory: OptionalInventory = None,
+    subnet: Annotated[
+        str | None, typer.Option("--subnet", help="The lab's network. [default: a free /24]")
+    ] = None,
+    output: FormatOption = "text",
+) -> None:
+    """Start a lab, or make the one that runs match the options."""
+    from nimctl.lab import up as lab_up
+
+    as_json = _checked(output)
+    folder = inventory or Path("inventories") / name
+    result = lab_up.up(lab_up.Wish(name, nodes, container_engine, gpus, folder, subnet), _say)
+    if as_json:
+        print_json(result.as_json())
+        return
+    for node, (address, change) in result.nodes.items():
+        messages.print(f"  {node:<10} {address:<15} {change}")
+    messages.print(f"  {'registry':<10} {result.registry:<15} holds {result.image.rpartition('/')[2]}")
+    _say(f"{result.name} is up after {result.seconds:.1f} s, described in {result.inventory}/cluster.yml")
+
+
+@lab.command()
+def down(
+    name: NameOption = "lab",
+    inventory: OptionalInventory = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="Remove the images that all labs share, too.")
+    ] = False,
+    output: FormatOption = "text",
+) -> None:
+    """Remove a lab completely, also one whose start was interrupted."""
+    from nimctl.lab import down as lab_down
+
+    as_json = _checked(output)
+    result = lab_down.down(name, inventory, images, _say)
+    if as_json:
+        print_json(result.as_json())
+        return
+    gone = len(result.containers) + len(result.volumes) + len(result.networks) + len(result.files)
+    _say(f"{name} is gone" if gone else f"there is nothing of {name}")
+
+
+@lab.command()
+def status(name: NameOption = "lab", output: FormatOption = "text") -> None:
+    """Show the nodes, their addresses, whether SSH answers, and the faults in force."""
+    from nimctl.lab import status as lab_status
+
+    as_json = _checked(output)
+    result = lab_status.status(name)
+    if as_json:
+        print_json(result.as_json())
+        return
+    table = Table(title=f"lab {result.name} ({result.engine}, {result.subnet})", title_justify="left")
+    for column in ("node", "address", "state", "ssh", "faults"):
+        table.add_column(column)
+    for row in result.rows:
+        table.add_row(row.name, row.address, row.state, row.ssh, "; ".join(row.faults))
+    typer.echo(_rendered(table), nl=False)
+
+
+@lab.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def shell(
+    context: typer.Context,
+    node: Annotated[str, typer.Argument(help="Name of the node, or registry.")],
+    name: NameOption = "lab",
+) -> None:
+    """Open a root shell on a node, or run a command there: nimctl lab shell node1 -- uptime."""
+    from nimctl.lab import shell as lab_shell
+
+    argv = lab_shell.argv(name, node, context.args, sys.stdin.isatty() and sys.stdout.isatty())
+    sys.stdout.flush()
+    os.execvp(argv[0], argv)  # noqa: S606 (the point is to become that shell)
+
+
+def _rendered(table: Table) -> str:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()

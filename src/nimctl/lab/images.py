@@ -1,0 +1,292 @@
+"""The images of the lab: made once for a machine, named by what they are made from.
+
+debian  a plain Debian, pulled where a registry can be reached, bootstrapped where none can
+base    that, with the machine's mirrors, certificates and package lists
+node    a bare machine: SSH, Python, sudo; packages of the container engines downloaded, not installed
+registry, and a registry that already holds the rehearsal image
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from nimctl.errors import NimctlError
+from nimctl.lab import apt
+from nimctl.lab.command import CommandError, root_prefix
+from nimctl.lab.containers import Containers
+from nimctl.lab.lock import locked
+from nimctl.lab.names import CACHE_LABEL, LABEL
+from nimctl.lab.tarball import File, Files, digest
+
+Say = Callable[[str], None]
+
+DEBIAN = f"docker.io/library/debian:{apt.RELEASE}-slim"
+_PULL_SECONDS = 90
+
+NODE_PACKAGES = [
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "openssh-server",
+    "python3",
+    "python3-apt",
+    "sudo",
+    "iproute2",
+    "nftables",
+    "iputils-ping",
+    "procps",
+    "kmod",
+    "curl",
+]
+CACHED_PACKAGES = [
+    "podman",
+    "docker.io",
+    "docker-cli",
+    "runc",
+    "crun",
+    "netavark",
+    "aardvark-dns",
+    "passt",
+    "fuse-overlayfs",
+    "iptables",
+    "uidmap",
+    "catatonit",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One image: what it is made from and how.
+
+    Attributes:
+        name: Last part of the image's name.
+        base: Image that it starts from.
+        script: Shell script that makes it, run in the base image.
+        variables: Variables of the script.
+        files: Files put in before the script runs.
+        command: The image's default command.
+    """
+
+    name: str
+    base: str
+    script: str
+    variables: tuple[tuple[str, str], ...]
+    files: Files
+    command: str
+
+    @property
+    def reference(self) -> str:
+        """The image's name; another recipe has another one."""
+        summary = hashlib.sha256()
+        for part in (self.base, self.script, repr(self.variables), digest(self.files), self.command):
+            summary.update(part.encode() + b"\0")
+        return f"localhost/nimctl/lab-{self.name}:{summary.hexdigest()[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The references of the images that a lab runs."""
+
+    node: str
+    registry: str
+
+
+def data(name: str) -> str:
+    """A file of the lab's data folder."""
+    return resources.files("nimctl.lab").joinpath("data", name).read_text()
+
+
+def recipes(sources: apt.Sources) -> tuple[Recipe, Recipe, Recipe]:
+    """How base, node and registry are made."""
+    base = Recipe("base", f"debian-{apt.RELEASE}", data("base.sh"), (), sources.files(), "/bin/bash")
+    node = Recipe(
+        "node",
+        base.reference,
+        data("node.sh"),
+        (("NODE_PACKAGES", " ".join(NODE_PACKAGES)), ("CACHED_PACKAGES", " ".join(CACHED_PACKAGES))),
+        {},
+        "/sbin/init",
+    )
+    registry = Recipe(
+        "registry",
+        base.reference,
+        data("registry.sh"),
+        (),
+        {
+            "/usr/local/sbin/registry-start": File(data("registry-start.sh").encode(), 0o755),
+            "/etc/registry-open.yml": File(data("registry-open.yml").encode()),
+            "/etc/registry-tls.yml": File(data("registry-tls.yml").encode()),
+        },
+        "/usr/local/sbin/registry-start",
+    )
+    return base, node, registry
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where images are made.
+
+    Attributes:
+        engine: The engine that keeps them.
+        lab: The lab that asks; what an interrupted build leaves is removed with that lab.
+        cache: Folder for locks and temporary files.
+        say: Tells a person what happens.
+    """
+
+    engine: Containers
+    lab: str
+    cache: Path
+    say: Say
+
+    def node_and_registry(self) -> Images:
+        """Make what is missing of the node's and the registry's image.
+
+        Raises:
+            NimctlError: an image cannot be made.
+        """
+        base, node, registry = recipes(apt.detect())
+        wanted = [recipe for recipe in (node, registry) if not self.engine.image_id(recipe.reference)]
+        if wanted:
+            if not self.engine.image_id(base.reference):
+                self.build(base, self.debian())
+            with ThreadPoolExecutor() as pool:
+                for done in [pool.submit(self.build, recipe, base.reference) for recipe in wanted]:
+                    done.result()
+        return Images(node.reference, registry.reference)
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Keep other labs of this machine from making the same image."""
+        with locked(
+            self.cache / f"image-{name}.lock",
+            lambda holder: self.say(f"waiting: {holder} is making the {name} image"),
+        ):
+            yield
+
+    def build(self, recipe: Recipe, base: str) -> None:
+        """Make one image, unless somebody made it meanwhile."""
+        with self.alone(recipe.name):
+            if not self.engine.image_id(recipe.reference):
+                self._build(recipe, base)
+
+    def _build(self, recipe: Recipe, base: str) -> None:
+        started = time.monotonic()
+        self.say(f"making the {recipe.name} image{_packages(recipe)}")
+        container = f"nimctl-{self.lab}-build-{recipe.name}"
+        self.engine.remove_container(container)
+        script = "".join(f"{name}='{value}'\n" for name, value in recipe.variables) + recipe.script
+        try:
+            self.engine.create(
+                container,
+                base,
+                ["--interactive", f"--label={LABEL}={self.lab}"],
+                recipe.files,
+                ["sh", "-s"],
+            )
+            self._run_script(container, script)
+            self.commit(container, recipe)
+        finally:
+            self.engine.remove_container(container)
+        self.say(f"made the {recipe.name} image in {time.monotonic() - started:.0f} s")
+
+    def commit(self, container: str, recipe: Recipe) -> None:
+        """Keep a container's files as an image that belongs to no lab."""
+        self.engine(
+            "commit",
+            "--quiet" if self.engine.kind == "podman" else "--pause=true",
+            f"--change=CMD {recipe.command}",
+            f"--change=LABEL {LABEL}=",
+            f"--change=LABEL {CACHE_LABEL}={recipe.name}",
+            container,
+            recipe.reference,
+        )
+
+    def _run_script(self, container: str, script: str) -> None:
+        done = self.engine(
+            "start", "--attach", "--interactive", container, data=script.encode(), timeout=1200, check=False
+        )
+        if done.returncode:
+            raise CommandError((container,), done.returncode, done.stdout + done.stderr)
+
+    def debian(self) -> str:
+        """A plain Debian image: one that is here, one that can be pulled, or one made from packages."""
+        with self.alone("debian"):
+            return self._debian()
+
+    def _debian(self) -> str:
+        local = f"localhost/nimctl/lab-debian:{apt.RELEASE}"
+        for reference in (local, DEBIAN):
+            if self.engine.image_id(reference):
+                return reference
+        self.say(f"pulling {DEBIAN}")
+        try:
+            self.engine("pull", "--quiet", DEBIAN, timeout=_PULL_SECONDS)
+        except CommandError:
+            self.say("no image registry can be reached: bootstrapping Debian with mmdebstrap instead")
+            self._bootstrap(local)
+            return local
+        return DEBIAN
+
+    def _bootstrap(self, reference: str) -> None:
+        """Make a plain Debian from packages.
+
+        Raises:
+            NimctlError: mmdebstrap is missing or failed.
+        """
+        if not shutil.which("mmdebstrap"):
+            raise NimctlError(
+                f"{DEBIAN} cannot be pulled, and mmdebstrap, which would make one from packages, is missing.\n"
+                "Install it: apt-get install mmdebstrap debian-archive-keyring"
+            )
+        sources = apt.detect()
+        scratch = self.cache / "tmp" / self.lab
+        scratch.mkdir(parents=True, exist_ok=True)
+        options = [
+            *("--variant=apt", "--include=ca-certificates"),
+            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")),
+            "--dpkgopt=force-unsafe-io",
+            *(f'--aptopt={name} "{value}"' for name, value in sources.settings),
+        ]
+        argv = (
+            *(*root_prefix(), "env", f"TMPDIR={scratch}"),
+            *("mmdebstrap", *options, apt.RELEASE, "-", sources.archive),
+        )
+        log = scratch / "mmdebstrap.log"
+        with log.open("wb") as errors, subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors) as maker:
+            assert maker.stdout
+            self.engine(
+                "import",
+                "--change=CMD /bin/bash",
+                f"--change=LABEL {CACHE_LABEL}=debian",
+                "-",
+                f"{reference}-incomplete",
+                source=maker.stdout,
+                timeout=1200,
+                check=False,
+            )
+        if maker.returncode:
+            raise CommandError(argv, maker.returncode, log.read_text(errors="replace"))
+        self.engine("tag", f"{reference}-incomplete", reference)
+        self.engine("rmi", f"{reference}-incomplete")
+        log.unlink()
+
+
+def _packages(recipe: Recipe) -> str:
+    names = " ".join(value for _, value in recipe.variables)
+    return f" (downloads from the Debian mirror: {names})" if names else ""
+
+
+def cache_folder() -> Path:
+    """Where locks and temporary files of labs lie: ``$XDG_CACHE_HOME/nimctl/lab``, by default in ~/.cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "nimctl" / "lab"
