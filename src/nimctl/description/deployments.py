@@ -45,7 +45,8 @@ def _check_contract(where: Field, deployment: Deployment, known: list[str], find
     if contract is not None and contract not in known:
         findings.add(
             (*where, "contract"),
-            f'found the unknown contract "{shorten(contract)}", expected {listing(known)}{nearest(contract, known)}',
+            f'found the unknown contract "{shorten(contract)}", '
+            f"expected {listing(known)}{nearest(contract, known)}",
         )
 
 

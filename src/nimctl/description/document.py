@@ -50,9 +50,7 @@ class Connection(Strict):
 
     user: UserName | None = Field(None, description="Login on the nodes; default: as Ansible decides")
     port: PortNumber | None = Field(None, description="SSH port")
-    key: FilePath | None = Field(
-        None, description="Private key file, relative to the folder of the description"
-    )
+    key: FilePath | None = Field(None, description="Private key, relative to the folder of the description")
     known_hosts: FilePath | None = Field(
         None, description="known_hosts file, relative to the folder of the description"
     )
@@ -214,9 +212,7 @@ class Deployment(Strict):
     name: Name = Field(description="Becomes part of unit, container and group names")
     model: ModelName = Field(description="The model, as its engine names it")
     engine: Engine = Field(description="What runs in the container")
-    contract: str | None = Field(
-        None, description="How the ranks find each other; default: inferred from the image"
-    )
+    contract: str | None = Field(None, description="How the ranks find each other; default: inferred")
     profile: Word | None = Field(None, description="The engine's own name of a profile")
     image: ImageReference = Field(description="[host[:port]/]path[:tag][@sha256:digest]")
     weights: Weights | None = None

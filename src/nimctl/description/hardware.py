@@ -74,7 +74,7 @@ def shipped() -> Hardware:
 
 
 def hardware(folder: Path) -> tuple[Hardware, list[Problem]]:
-    """The shipped tables with the rows of ``gpus.yml`` and ``fabrics.yml`` of a folder, and what is wrong there."""
+    """The shipped tables with the rows of a folder's own files added, and what is wrong there."""
     problems: list[Problem] = []
     gpus = {**shipped().gpus, **_own_rows(GpuModel, folder / "gpus.yml", problems)}
     rates = {**shipped().rates, **_own_rows(FabricRate, folder / "fabrics.yml", problems)}

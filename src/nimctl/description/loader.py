@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,14 +106,15 @@ def _nodes(entries: Mapping[int, NodeEntry], expanded: nodes.Nodes) -> Iterable[
         entry = entries[index]
         absent = entry.state == "absent"
         model = entry.gpu.model if entry.gpu.count else None
-        fabrics: Iterable[NodeFabric | None] = [None] * len(machines.names)
+        fabrics: Sequence[NodeFabric | None] = [None] * len(machines.names)
         if entry.fabric is not None:
             fabric = entry.fabric
             ports = fabric.ports or len(fabric.hcas) or 1
             hcas = tuple(fabric.hcas)
+            nowhere: list[str | None] = [None] * len(machines.names)
             fabrics = [
                 NodeFabric(fabric.kind, fabric.rate, ports, fabric.interface, address, hcas)
-                for address in machines.fabric_addresses or [None] * len(machines.names)
+                for address in machines.fabric_addresses or nowhere
             ]
         for name, address, node_fabric in zip(machines.names, machines.addresses, fabrics, strict=True):
             yield Node(name, address, model, entry.gpu.count, node_fabric, absent, index)

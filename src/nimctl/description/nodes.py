@@ -155,7 +155,7 @@ def _check_addresses(
             reported = True
             findings.add(
                 where,
-                f"found {address} for {shorten(name)}, expected another address: {shorten(owner)} has this one "
+                f"found {address} for {shorten(name)}, expected another address: {shorten(owner)} has it "
                 f"(line {findings.line(place)})",
             )
 
@@ -164,7 +164,7 @@ def _refused(check_word: Callable[[str], None], word: str) -> str:
     """What a check says against a word; empty where it has nothing against it."""
     try:
         check_word(word)
-    except syntax.SyntaxProblem as problem:
+    except syntax.WordError as problem:
         return str(problem)
     return ""
 

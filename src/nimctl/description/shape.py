@@ -27,7 +27,7 @@ from nimctl.description.words import SECRET_NAMES, listing, nearest, show
 from nimctl.errors import Field
 
 Model = TypeVar("Model", bound=BaseModel)
-SECRET_SOURCES = "{env: VARIABLE}, {file: PATH} or {vault: VARIABLE}"
+SOURCES_OF_SECRETS = "{env: VARIABLE}, {file: PATH} or {vault: VARIABLE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,10 @@ def _field(location: tuple[int | str, ...], raw: Any) -> Field:
     value: Any = raw
     path: list[int | str] = []
     for part in location:
-        if (isinstance(value, dict) and part in value) or (
-            isinstance(value, list) and isinstance(part, int) and part < len(value)
-        ):
+        if isinstance(value, dict) and isinstance(part, str):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
             value = value[part]
-        elif isinstance(value, dict) and isinstance(part, str):
-            value = None
         else:
             break
         path.append(part)
@@ -92,7 +90,7 @@ def _report(where: Field, detail: dict[str, Any], findings: Findings) -> None:
     elif kind == "missing":
         findings.add(where, f"found nothing, expected {_expected(schema, str(where[-1]))}")
     elif where[0] == "secrets" and len(where) == 2 and not isinstance(found, dict | None):
-        findings.add(where, f"found a literal value (not shown), expected its source: {SECRET_SOURCES}")
+        findings.add(where, f"found a literal value (not shown), expected its source: {SOURCES_OF_SECRETS}")
     elif kind == "literal_error":
         allowed = [str(value) for value in schema.get("enum", [schema.get("const")])]
         near = nearest(found, allowed) if isinstance(found, str) and len(allowed) > 1 else ""

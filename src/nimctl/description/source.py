@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -72,7 +72,7 @@ def parse(text: str, path: Path) -> tuple[Any, Mark, list[Problem]]:
     composer = _Composer(text, path, problems)
     try:
         value, mark = composer.document()
-    except _Stop:
+    except _StopError:
         raise SourceError(composer.problems) from None
     except yaml.YAMLError as error:
         found = _syntax_problem(error, text, path)
@@ -126,7 +126,7 @@ def _advice(reason: str) -> str:
     return ""
 
 
-class _Stop(Exception):
+class _StopError(Exception):
     """Reading ends here; the reason is in the problems already."""
 
 
@@ -156,9 +156,9 @@ class _Composer:
             )
         return value, mark
 
-    def _stop(self, where: Position, message: str, at: Field = ()) -> None:
+    def _stop(self, where: Position, message: str, at: Field = ()) -> NoReturn:
         self.problems.append(_problem(self._path, where, message, at))
-        raise _Stop
+        raise _StopError
 
     def _add(self, event: Any, amount: int) -> None:
         self._count += amount
@@ -199,10 +199,7 @@ class _Composer:
     def _alias(self, event: Any) -> tuple[Any, Mark]:
         known = self._anchors.get(event.anchor)
         if known is None:
-            self._stop(
-                _position(event), "found an alias (`*name`) of something that has no anchor (`&name`) above"
-            )
-            raise _Stop
+            self._stop(_position(event), "found an alias (`*name`) without an anchor (`&name`) above")
         value, mark, size = known
         self._add(event, size)
         return value, mark
@@ -266,7 +263,9 @@ class _Composer:
         children: dict[str, Mark],
     ) -> None:
         """Apply `<<`: what the mapping itself says wins."""
-        sources = zip(value, mark.children, strict=True) if isinstance(value, list) else [(value, mark)]
+        sources = [(value, mark)]
+        if isinstance(value, list) and isinstance(mark.children, list):
+            sources = list(zip(value, mark.children, strict=True))
         for source, source_mark in sources:
             if not isinstance(source, dict) or not isinstance(source_mark.children, dict):
                 self.problems.append(

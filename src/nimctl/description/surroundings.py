@@ -9,31 +9,15 @@ from nimctl.description import syntax
 from nimctl.description.document import SecretSource, Stack, Storage
 from nimctl.description.findings import Findings
 from nimctl.description.nodes import Nodes
-from nimctl.description.shape import SECRET_SOURCES
+from nimctl.description.shape import SOURCES_OF_SECRETS
 from nimctl.description.words import listing, nearest, shorten
 from nimctl.errors import Field
 
 # A model storage there would hide what the machine needs to run.
 SYSTEM_FOLDERS = frozenset(
-    [
-        "/",
-        "/bin",
-        "/boot",
-        "/dev",
-        "/etc",
-        "/home",
-        "/lib",
-        "/lib64",
-        "/proc",
-        "/root",
-        "/run",
-        "/sbin",
-        "/sys",
-        "/tmp",
-        "/usr",
-        "/var",
-        "/var/lib",
-    ]
+    ["/", "/home", "/tmp", "/var/lib"]  # noqa: S108 - no file is written there
+    + [f"/{name}" for name in ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "root", "run")]
+    + [f"/{name}" for name in ("sbin", "sys", "usr", "var")]
 )
 
 
@@ -76,15 +60,15 @@ def _check_server(where: Field, server: str, nodes: Nodes, findings: Findings) -
         return
     try:
         syntax.check_address(server)
-    except syntax.SyntaxProblem as problem:
+    except syntax.WordError as problem:
         findings.add(where, f'found "{shorten(server)}", expected a node or an address: {problem}')
         return
     if "." not in server and nodes.complete:
         near = nearest(server, list(nodes.entry_of)[:2000])
         findings.add(
             where,
-            f'found the unknown node "{server}", expected a node of this cluster, or the address or full name '
-            f"of a server outside{near}",
+            f'found the unknown node "{server}", expected a node of this cluster, or the address or full '
+            f"name of a server outside{near}",
         )
 
 
@@ -103,7 +87,7 @@ def check_stack(stack: Stack, raw: Any, findings: Findings) -> None:
             found = f"found {registry.host} a second time (line {line} has it)"
             findings.add((*at, "host"), f"{found}, expected each registry once")
         if registry.password is not None and registry.password not in known:
-            choices = listing(known) if known else f"an entry there with {SECRET_SOURCES}"
+            choices = listing(known) if known else f"an entry there with {SOURCES_OF_SECRETS}"
             near = nearest(registry.password, known)
             found = "found a name (not shown) that secrets does not have"
             findings.add(
@@ -129,4 +113,4 @@ def check_secrets(secrets: Mapping[str, SecretSource], findings: Findings) -> No
         given = [kind for kind in ("env", "file", "vault") if getattr(source, kind) is not None]
         if len(given) != 1:
             found = f"found {listing(given)}" if given else "found no source"
-            findings.add(where, f"{found}, expected exactly one of {SECRET_SOURCES}")
+            findings.add(where, f"{found}, expected exactly one of {SOURCES_OF_SECRETS}")

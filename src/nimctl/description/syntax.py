@@ -19,7 +19,7 @@ _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
 MAX_DURATION = 7 * 24 * 3600
 
 
-class SyntaxProblem(ValueError):
+class WordError(ValueError):
     """A word does not have the form that it needs; the message says what is wrong with it."""
 
 
@@ -36,11 +36,11 @@ def check_host_name(text: str) -> None:
     if HOST_NAME.fullmatch(text) is None:
         if ip_address(text) is not None:
             return
-        raise SyntaxProblem("letters, digits, `-` and `.` only, and no `-` or `.` at an end")
+        raise WordError("letters, digits, `-` and `.` only, and no `-` or `.` at an end")
     if not any(character.isalpha() for character in text) and ip_address(text) is None:
-        raise SyntaxProblem("a name with a letter in it, or an IP address")
+        raise WordError("a name with a letter in it, or an IP address")
     if text.lower() in ("all", "ungrouped"):
-        raise SyntaxProblem("another name (Ansible uses this one for a group of its own)")
+        raise WordError("another name (Ansible uses this one for a group of its own)")
 
 
 def check_address(text: str) -> None:
@@ -48,15 +48,13 @@ def check_address(text: str) -> None:
     address = ip_address(text)
     if address is None:
         if text.count(":") == 1 and HOST_NAME.fullmatch(text.split(":")[0]):
-            raise SyntaxProblem("an address without a port (the SSH port belongs to connection.port)")
+            raise WordError("an address without a port (the SSH port belongs to connection.port)")
         check_host_name(text)
         return
     if address.is_unspecified or address.is_multicast or text == "255.255.255.255":
-        raise SyntaxProblem("the address of one machine")
+        raise WordError("the address of one machine")
     if "%" in text:
-        raise SyntaxProblem(
-            "an address without a zone (`%…`), which means another interface on every machine"
-        )
+        raise WordError("an address without a zone (`%…`), which means another interface on every machine")
 
 
 def same_address(text: str) -> str:
@@ -70,16 +68,16 @@ def check_host_port(text: str) -> None:
     match = _HOST_PORT.fullmatch(text)
     if match is None:
         if "://" in text:
-            raise SyntaxProblem("host or host:port, without a scheme such as https://")
-        raise SyntaxProblem("host or host:port")
+            raise WordError("host or host:port, without a scheme such as https://")
+        raise WordError("host or host:port")
     host = match["host"]
     if host.startswith("["):
         if ip_address(host[1:-1]) is None:
-            raise SyntaxProblem("an IPv6 address in the brackets")
+            raise WordError("an IPv6 address in the brackets")
     else:
         check_host_name(host)
     if match["port"] and not 1 <= int(match["port"]) <= 65535:
-        raise SyntaxProblem("a port from 1 to 65535")
+        raise WordError("a port from 1 to 65535")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +91,12 @@ class Image:
 
 
 def parse_image(text: str) -> Image:
-    """Split ``[host[:port]/]path[:tag][@sha256:hex]``; SyntaxProblem where it is malformed."""
+    """Split ``[host[:port]/]path[:tag][@sha256:hex]``; WordError where it is malformed."""
     if "://" in text:
-        raise SyntaxProblem("no scheme such as https:// or docker:// before the registry")
+        raise WordError("no scheme such as https:// or docker:// before the registry")
     name, at, digest = text.partition("@")
     if at and _DIGEST.fullmatch(digest) is None:
-        raise SyntaxProblem("`sha256:` and 64 hexadecimal digits after the `@`")
+        raise WordError("`sha256:` and 64 hexadecimal digits after the `@`")
     first, slash, rest = name.partition("/")
     registry = ""
     if slash and ("." in first or ":" in first or first == "localhost"):
@@ -106,31 +104,31 @@ def parse_image(text: str) -> Image:
         registry, name = first, rest
     path, colon, tag = name.rpartition(":") if ":" in name else (name, "", "")
     if colon and _IMAGE_TAG.fullmatch(tag) is None:
-        raise SyntaxProblem("a tag of letters, digits, `.`, `_` and `-` after the `:`")
+        raise WordError("a tag of letters, digits, `.`, `_` and `-` after the `:`")
     if len(path) > 255 or not all(_IMAGE_PART.fullmatch(part) for part in path.split("/")):
         if path.lower() != path and all(_IMAGE_PART.fullmatch(part) for part in path.lower().split("/")):
-            raise SyntaxProblem("a name in lower case (only the tag may have capitals)")
-        raise SyntaxProblem("a name of lower-case letters and digits, joined by `.`, `_`, `-` and `/`")
+            raise WordError("a name in lower case (only the tag may have capitals)")
+        raise WordError("a name of lower-case letters and digits, joined by `.`, `_`, `-` and `/`")
     return Image(registry, path, tag, digest)
 
 
 def parse_duration(text: str) -> int:
-    """Seconds in ``90s``, ``45m``, ``2h`` or ``1h30m``; SyntaxProblem for anything else."""
+    """Seconds in ``90s``, ``45m``, ``2h`` or ``1h30m``; WordError for anything else."""
     match = _DURATION.fullmatch(text)
     if match is None or not text:
-        raise SyntaxProblem("numbers with their units, such as 90s, 45m or 1h30m")
+        raise WordError("numbers with their units, such as 90s, 45m or 1h30m")
     hours, minutes, seconds = (int(number or 0) for number in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if not 1 <= total <= MAX_DURATION:
-        raise SyntaxProblem("between 1s and 168h")
+        raise WordError("between 1s and 168h")
     return total
 
 
 def check_absolute(text: str) -> None:
     """Refuse a path that is not absolute, or that a mount option or a bind mount could misread."""
     if not text.startswith("/"):
-        raise SyntaxProblem("an absolute path, beginning with /")
+        raise WordError("an absolute path, beginning with /")
     if ".." in text.split("/"):
-        raise SyntaxProblem("a path without `..`")
+        raise WordError("a path without `..`")
     if re.fullmatch(r"[A-Za-z0-9/._+@=-]+", text) is None:
-        raise SyntaxProblem("a path of letters, digits and / . _ - + @ = only")
+        raise WordError("a path of letters, digits and / . _ - + @ = only")

@@ -29,6 +29,7 @@ def shorten(text: str) -> str:
     """One line of at most LONGEST characters; what looks like a secret is left out."""
     if looks_secret(text):
         return "a value that looks like a secret (not shown)"
+    text = text[: LONGEST + 1]
     clean = "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
