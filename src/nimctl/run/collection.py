@@ -12,7 +12,7 @@ import shutil
 import stat
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,16 +149,18 @@ def environment(
     """What has to be added to ``base`` so that ``ansible-playbook`` finds and runs the collection.
 
     What the user has set, as a variable or in the ansible.cfg that Ansible reads in ``folder``, is left
-    alone; only the collection's folder is put before his own.
+    alone; only the collection's folder is put before his own. The ansible.cfg of a clone is taken along, so
+    that it is obeyed in every folder.
     """
     base = os.environ if base is None else base
     folder = folder or Path.cwd()
     said, config = _said(configuration(base, folder))
-    added = {
-        setting.variable: setting.value
-        for setting in settings()
-        if setting.variable not in base and not said.keys() & set(setting.keys)
-    }
+    own = config is not None and config.resolve() == (collection.root / "ansible.cfg").resolve()
+    added = {}
+    for setting in settings():
+        written = [said[key] for key in setting.keys if key in said]
+        if setting.variable not in base and (own or not written):
+            added[setting.variable] = written[0] if written else setting.value
     if collection.search_path:
         added |= _collections_path(collection.search_path, base, said, config)
     if shutil.which("ansible-playbook", path=base.get("PATH")) != str(scripts_folder() / "ansible-playbook"):
@@ -178,11 +180,16 @@ def _collections_path(
         # Ansible reads relative paths of ansible.cfg from the folder of that file.
         written = said.get(("defaults", "collections_path")) or ""
         theirs = [str((config.parent / part).expanduser()) for part in written.split(os.pathsep) if part]
-    if any(Path(part).expanduser().resolve() == ours.resolve() for part in theirs):
+    if "ANSIBLE_COLLECTIONS_PATH" in base and _contains(theirs, ours):
         return {}
+    theirs = [part for part in theirs if not _contains([part], ours)]
     if not theirs:
         theirs = [str(Path("~/.ansible/collections").expanduser()), "/usr/share/ansible/collections"]
     return {"ANSIBLE_COLLECTIONS_PATH": os.pathsep.join([str(ours), *theirs])}
+
+
+def _contains(folders: Iterable[str], wanted: Path) -> bool:
+    return any(Path(folder).expanduser().resolve() == wanted.resolve() for folder in folders)
 
 
 def _said(config: Path | None) -> tuple[dict[tuple[str, str], str], Path | None]:

@@ -80,7 +80,7 @@ class _Config(RunnerConfig):  # type: ignore[misc]
             "ANSIBLE_HOST_KEY_CHECKING" not in (self.envvars or {})
             and "ANSIBLE_HOST_KEY_CHECKING" not in os.environ
         ):
-            # ansible-runner turns host key checking off where the variable is not set, whatever ansible.cfg says.
+            # ansible-runner turns host key checking off where the variable is not set, against ansible.cfg.
             self.env.pop("ANSIBLE_HOST_KEY_CHECKING", None)
         self.process_environment = dict(self.env)
         self.env = {"PATH": os.environ.get("PATH", os.defpath)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -42,7 +43,7 @@ class Request:
     limit: str | None = None
     check: bool = False
     diff: bool = False
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
     arguments: Sequence[str] = ()
     runs: Path = RUNS
 
@@ -57,8 +58,8 @@ class Request:
         words += ["--limit", self.limit] if self.limit else []
         words += ["--check"] if self.check else []
         words += ["--diff"] if self.diff else []
-        for name, value in self.variables.items():
-            words += ["-e", f"{name}={value}"]
+        if self.variables:
+            words += ["-e", json.dumps(dict(self.variables))]  # key=value would make every value a text
         return [*words, *self.arguments]
 
 
@@ -124,8 +125,16 @@ def _counts(node: Node) -> dict[str, Any]:
     }
 
 
-def run(request: Request, console: Console, redactor: Redactor) -> Outcome:
-    """Run the playbook; shows progress on ``console``, keeps a record and judges the end."""
+def run(
+    request: Request,
+    console: Console,
+    redactor: Redactor,
+    listen: Callable[[Event], None] = lambda event: None,
+) -> Outcome:
+    """Run the playbook; shows progress on ``console``, keeps a record and judges the end.
+
+    ``listen`` gets every event, with secrets masked.
+    """
     record = Record.open(request.runs, request.verb, redactor)
     progress = Progress(request.nodes)
     started = datetime.now(UTC)
@@ -134,6 +143,7 @@ def run(request: Request, console: Console, redactor: Redactor) -> Outcome:
         def on_event(event: Event) -> None:
             clean = Event(**redactor.data({name: getattr(event, name) for name in Event.__slots__}))
             record.event(clean)
+            listen(clean)
             display.show(progress, progress.apply(clean))
 
         def on_interrupt(count: int) -> None:

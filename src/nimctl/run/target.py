@@ -35,7 +35,8 @@ class Endpoint:
         body = json.dumps(
             {"model": self.model, "messages": [{"role": "user", "content": text}], "max_tokens": 16}
         )
-        return f"curl {self.url}/v1/chat/completions -H 'Content-Type: application/json' -d {_single_quoted(body)}"
+        header = "-H 'Content-Type: application/json'"
+        return f"curl {self.url}/v1/chat/completions {header} -d {_single_quoted(body)}"
 
 
 @dataclass(frozen=True, slots=True)

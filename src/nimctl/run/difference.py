@@ -1,0 +1,141 @@
+"""What a run would change, per node, and what that costs; read from a run in check mode."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nimctl.run.events import Event
+
+RANKS_MODULE = "nimctl.multinode.ranks"
+STOPPED = "it does not run"
+"""What the module says of a rank that has to be started, not restarted."""
+
+Cost = Literal["none", "restart"]
+Action = Literal["start", "restart", "remove"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One task that would change a node; ``what`` names files, units or packages, ``diff`` is the text of it."""
+
+    stage: str
+    task: str
+    what: tuple[str, ...]
+    diff: str
+
+
+@dataclass(frozen=True, slots=True)
+class RankChange:
+    """What would happen to one rank, and why."""
+
+    name: str
+    replica: str
+    action: Action
+    reason: str
+
+
+@dataclass
+class NodeDifference:
+    """Everything that would change on one node."""
+
+    node: str
+    changes: list[Change] = field(default_factory=list)
+    ranks: list[RankChange] = field(default_factory=list)
+
+    @property
+    def cost(self) -> Cost:
+        """What the change costs those who use the node: nothing, or ranks that stop serving for a while."""
+        return "restart" if any(rank.action != "start" for rank in self.ranks) else "none"
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything would change."""
+        return bool(self.changes or self.ranks)
+
+
+class Collector:
+    """Collects the difference from the events of a check run."""
+
+    def __init__(self, nodes: Iterable[str]) -> None:
+        self._nodes = {name: NodeDifference(name) for name in nodes}
+        self._reported: dict[str, dict[str, Mapping[str, str]]] = {}
+
+    def listen(self, event: Event) -> None:
+        """Take in one event."""
+        if event.kind != "ok" or not event.host:
+            return
+        node = self._nodes.setdefault(event.host, NodeDifference(event.host))
+        if event.action == RANKS_MODULE:
+            self._reported[event.host] = event.result.get("ranks") or {}
+            for name in event.result.get("removed") or []:
+                reason = "it is not in the description"
+                node.ranks.append(RankChange(name, name.rpartition("-")[0], "remove", reason))
+        if event.changed:
+            node.changes.append(Change(event.play, event.task, what(event.result), diff_text(event.result)))
+
+    def differences(self) -> list[NodeDifference]:
+        """The difference of every node, in the order of the description.
+
+        One rank that restarts alone does not find its group again, so that a reason at one rank of a replica
+        restarts all of them.
+        """
+        reasons: dict[str, list[tuple[str, str]]] = {}
+        for ranks in self._reported.values():
+            for name, rank in sorted(ranks.items()):
+                reasons.setdefault(rank["replica"], []).append((name, rank["reason"]))
+        for host, ranks in self._reported.items():
+            for name, rank in sorted(ranks.items()):
+                change = _decide(name, rank["replica"], rank["reason"], reasons[rank["replica"]])
+                if change is not None:
+                    self._nodes[host].ranks.append(change)
+        self._reported = {}
+        return list(self._nodes.values())
+
+
+def _decide(name: str, replica: str, own: str, all_of_it: list[tuple[str, str]]) -> RankChange | None:
+    cause = next(((other, reason) for other, reason in all_of_it if reason), None)
+    if cause is None:
+        return None
+    if own == STOPPED:
+        return RankChange(name, replica, "start", own)
+    other, reason = cause
+    return RankChange(name, replica, "restart", own or f"{other}: {reason}")
+
+
+def what(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """The things that a result says it would change."""
+    found: list[str] = []
+    for key in ("paths", "packages", "installed", "units", "removed", "dest", "path", "name"):
+        value = result.get(key)
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, list):
+            found += [str(item) for item in value]
+        if found:
+            break
+    return tuple(found)
+
+
+def diff_text(result: Mapping[str, Any]) -> str:
+    """The difference that a result carries, as the text of a unified diff."""
+    diffs = result.get("diff") or []
+    parts = []
+    for diff in diffs if isinstance(diffs, list) else [diffs]:
+        if diff.get("prepared"):
+            parts.append(str(diff["prepared"]).rstrip())
+            continue
+        before, after = str(diff.get("before") or ""), str(diff.get("after") or "")
+        parts += [
+            line.rstrip("\n")
+            for line in difflib.unified_diff(
+                before.splitlines(),
+                after.splitlines(),
+                str(diff.get("before_header") or "before"),
+                str(diff.get("after_header") or "after"),
+                lineterm="",
+            )
+        ]
+    return "\n".join(parts)
