@@ -132,7 +132,8 @@ class Containers:
 
     def remove_container(self, name: str) -> None:
         """Remove a container with its anonymous volumes, running or not; fine where it is gone."""
-        forget(lambda: self("rm", "--force", "--volumes", name))
+        patience = ["--time=0"] if self.kind == "podman" else []
+        forget(lambda: self("rm", "--force", "--volumes", *patience, name))
 
     def node_options(self) -> list[str]:
         """Options that make a container whose first process is systemd."""

@@ -33,35 +33,13 @@ Say = Callable[[str], None]
 DEBIAN = f"docker.io/library/debian:{apt.RELEASE}-slim"
 _PULL_SECONDS = 90
 
-NODE_PACKAGES = [
-    "systemd",
-    "systemd-sysv",
-    "dbus",
-    "openssh-server",
-    "python3",
-    "python3-apt",
-    "sudo",
-    "iproute2",
-    "nftables",
-    "iputils-ping",
-    "procps",
-    "kmod",
-    "curl",
-]
-CACHED_PACKAGES = [
-    "podman",
-    "docker.io",
-    "docker-cli",
-    "runc",
-    "crun",
-    "netavark",
-    "aardvark-dns",
-    "passt",
-    "fuse-overlayfs",
-    "iptables",
-    "uidmap",
-    "catatonit",
-]
+NODE_PACKAGES = (
+    "systemd systemd-sysv dbus openssh-server python3 python3-apt sudo iproute2 nftables iputils-ping procps "
+    "kmod curl"
+)
+CACHED_PACKAGES = (
+    "podman docker.io docker-cli runc crun netavark aardvark-dns passt fuse-overlayfs iptables uidmap catatonit"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,30 +84,32 @@ def data(name: str) -> str:
     return resources.files("nimctl.lab").joinpath("data", name).read_text()
 
 
-def recipes(sources: apt.Sources) -> tuple[Recipe, Recipe, Recipe]:
-    """How base, node and registry are made."""
-    base = Recipe("base", f"debian-{apt.RELEASE}", data("base.sh"), (), sources.files(), "/bin/bash")
+def recipes(sources: apt.Sources) -> tuple[Recipe, Recipe]:
+    """How node and registry are made."""
+    prepare = data("prepare.sh")
+    origin = f"debian-{apt.RELEASE}"
     node = Recipe(
         "node",
-        base.reference,
-        data("node.sh"),
-        (("NODE_PACKAGES", " ".join(NODE_PACKAGES)), ("CACHED_PACKAGES", " ".join(CACHED_PACKAGES))),
-        {},
+        origin,
+        prepare + data("node.sh"),
+        (("NODE_PACKAGES", NODE_PACKAGES), ("CACHED_PACKAGES", CACHED_PACKAGES)),
+        sources.files(),
         "/sbin/init",
     )
+    own = {
+        "/usr/local/sbin/registry-start": File(data("registry-start.sh").encode(), 0o755),
+        "/etc/registry-open.yml": File(data("registry-open.yml").encode()),
+        "/etc/registry-tls.yml": File(data("registry-tls.yml").encode()),
+    }
     registry = Recipe(
         "registry",
-        base.reference,
-        data("registry.sh"),
-        (),
-        {
-            "/usr/local/sbin/registry-start": File(data("registry-start.sh").encode(), 0o755),
-            "/etc/registry-open.yml": File(data("registry-open.yml").encode()),
-            "/etc/registry-tls.yml": File(data("registry-tls.yml").encode()),
-        },
+        origin,
+        prepare + data("registry.sh"),
+        (("PACKAGES", "docker-registry"),),
+        {**sources.files(), **own},
         "/usr/local/sbin/registry-start",
     )
-    return base, node, registry
+    return node, registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +134,12 @@ class Workshop:
         Raises:
             NimctlError: an image cannot be made.
         """
-        base, node, registry = recipes(apt.detect())
+        node, registry = recipes(apt.detect())
         wanted = [recipe for recipe in (node, registry) if not self.engine.image_id(recipe.reference)]
         if wanted:
-            if not self.engine.image_id(base.reference):
-                self.build(base, self.debian())
+            debian = self.debian()
             with ThreadPoolExecutor() as pool:
-                for done in [pool.submit(self.build, recipe, base.reference) for recipe in wanted]:
+                for done in [pool.submit(self.build, recipe, debian) for recipe in wanted]:
                     done.result()
         return Images(node.reference, registry.reference)
 

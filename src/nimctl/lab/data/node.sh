@@ -1,6 +1,4 @@
-# Make a bare machine of the base image: what a minimal server installation has, and no container engine.
-set -eu
-export DEBIAN_FRONTEND=noninteractive
+# Second part: a bare machine, with what a minimal server installation has, and no container engine.
 apt-get install -y -q --no-install-recommends $NODE_PACKAGES
 apt-get clean
 
@@ -21,7 +19,7 @@ printf '%s\n' 'AuthorizedKeysFile /etc/ssh/authorized_keys/%u' 'HostKey /etc/ssh
 rm -f /etc/ssh/ssh_host_*
 : > /etc/machine-id
 # Units that have no meaning in a container, or would work behind the back of a test.
-for unit in getty.target console-getty.service getty@.service systemd-logind.service systemd-udevd.service \
+for unit in getty.target console-getty.service getty@.service systemd-udevd.service \
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer e2scrub_reap.service \
   run-rpc_pipefs.mount rpc-statd.service rpc-statd-notify.service nfs-ganesha-lock.service \
   netavark-dhcp-proxy.service netavark-dhcp-proxy.socket systemd-resolved.service systemd-networkd-wait-online.service

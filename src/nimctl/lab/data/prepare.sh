@@ -1,4 +1,4 @@
-# Prepare a plain Debian image for all lab images: mirrors, certificates, package lists.
+# First part of every image: mirrors, certificates, package lists.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 # Nothing is started while an image is made.
