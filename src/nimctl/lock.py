@@ -100,7 +100,9 @@ class _Reader:
         if data.get("version") != VERSION:
             self.wrong(("version",), f"found {data.get('version')!r}, this nimctl reads version {VERSION}")
         if data.get("plugin") != PLUGIN:
-            self.wrong(("plugin",), f"expected `plugin: {PLUGIN}`, or Ansible takes this file for an inventory")
+            self.wrong(
+                ("plugin",), f"expected `plugin: {PLUGIN}`, or Ansible takes this file for an inventory"
+            )
         return Lock(self._images(data.get("images") or {}), self._placement(data.get("placement") or {}))
 
     def _images(self, data: Any) -> dict[str, str]:
@@ -145,7 +147,11 @@ class _Reader:
         if not isinstance(node, str) or _NAME.fullmatch(node) is None:
             self.wrong(at, "expected a mapping with `node` and `gpus`")
             return Seat("")
-        if not isinstance(gpus, list) or not all(type(g) is int and g >= 0 for g in gpus) or len(set(gpus)) < len(gpus):
+        if (
+            not isinstance(gpus, list)
+            or not all(type(g) is int and g >= 0 for g in gpus)
+            or len(set(gpus)) < len(gpus)
+        ):
             self.wrong((*at, "gpus"), "expected a list of different GPU numbers")
             return Seat(node)
         return Seat(node, tuple(gpus))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nimctl.cluster import Cluster
+from nimctl.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,14 @@ class Rank:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Every rank of a cluster; ``notes`` are remarks for a person, such as an inferred contract."""
+    """Every rank of a cluster.
+
+    ``notes`` are remarks for a person, such as an inferred contract; ``contracts`` names each deployment's contract;
+    ``refusals`` say why this placement may be shown but not started (``nimctl.resolve.check_runnable``).
+    """
 
     cluster: Cluster
     ranks: tuple[Rank, ...]
     notes: tuple[str, ...] = ()
+    contracts: Mapping[str, str] = field(default_factory=dict)
+    refusals: tuple[Problem, ...] = ()

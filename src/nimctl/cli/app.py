@@ -16,8 +16,15 @@ from nimctl.errors import NimctlError
 
 # The order is the order of `nimctl --help`: from the first file to the end of a cluster's life.
 VERBS: tuple[str, ...] = (
-    "env",
+    "inventory",
+    "diff",
+    "provision",
+    "status",
+    "logs",
+    "test",
+    "destroy",
     "lab",
+    "env",
 )
 
 app = typer.Typer(

@@ -38,7 +38,8 @@ def choose(deployment: Deployment, nodes: int, contracts: Mapping[str, Contract]
             near = difflib.get_close_matches(deployment.contract, contracts, 1)
             hint = f", did you mean {near[0]!r}?" if near else ""
             raise NoContractError(
-                "contract", f"{deployment.contract!r} is no known contract{hint}; expected one of {', '.join(fitting)}"
+                "contract",
+                f"{deployment.contract!r} is no known contract{hint}; expected one of {', '.join(fitting)}",
             )
         if engine not in contract.engines:
             raise NoContractError(

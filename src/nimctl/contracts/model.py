@@ -198,7 +198,9 @@ class Traces(Strict):
     """
 
     files: list[str] = Field(default_factory=list, description="Files that must be in the image")
-    variables: list[VariableName] = Field(default_factory=list, description="Variables that its scripts must read")
+    variables: list[VariableName] = Field(
+        default_factory=list, description="Variables that its scripts must read"
+    )
     supporting: list[VariableName] = Field(default_factory=list)
     modules: list[str] = Field(default_factory=list, description="Python packages that must be installed")
 
@@ -206,17 +208,23 @@ class Traces(Strict):
 class Contract(Strict):
     """One launch contract."""
 
-    plugin: str | None = Field(None, description="nimctl.multinode.cluster in files beside a description, for Ansible")
+    plugin: str | None = Field(
+        None, description="nimctl.multinode.cluster in files beside a description, for Ansible"
+    )
     id: ContractId
     title: str
     summary: str
     engines: list[str] = Field(min_length=1)
     evidence: Evidence
     source: str
-    default_for: list[str] = Field(default_factory=list, description="Engines that use it when nothing else is said")
+    default_for: list[str] = Field(
+        default_factory=list, description="Engines that use it when nothing else is said"
+    )
     infer: list[Inference] = Field(default_factory=list)
     refuse: list[Refusal] = Field(default_factory=list)
-    literal: bool = Field(False, description="Take options and network variables from here alone; derive none")
+    literal: bool = Field(
+        False, description="Take options and network variables from here alone; derive none"
+    )
     entrypoint: str | None = None
     environment: list[Variable] = Field(default_factory=list)
     command: list[Argument] = Field(default_factory=list)
@@ -230,7 +238,9 @@ class Contract(Strict):
     cache: Cache | None = None
     keys: list[Key] = Field(default_factory=list)
     shm: str | None = Field(None, pattern=r"^[1-9][0-9]*[kmg]$")
-    reserved: list[VariableName] = Field(default_factory=list, description="Further variables `env` may not set")
+    reserved: list[VariableName] = Field(
+        default_factory=list, description="Further variables `env` may not set"
+    )
     traces: Traces = Field(default_factory=Traces)
 
     @model_validator(mode="after")
@@ -241,15 +251,22 @@ class Contract(Strict):
                 if name not in known:
                     raise ValueError(f"{name!r} in when/unless is none of {', '.join(sorted(known))}")
         texts = [v.value for v in self.environment if v.value is not None]
-        texts += [word for row in (*self.command, *self.options) for word in row.words]
+        texts += [word for argument in self.command for word in argument.words]
+        texts += [word for option in self.options for word in option.words]
         for text in texts:
+            if "{{" in text or "{%" in text:
+                raise ValueError(f"{text!r} holds a Jinja template; fields are written {{rank}}, in single braces")
             for name in _TEMPLATE.findall(text):
                 if name not in known:
                     raise ValueError(f"{{{name}}} in {text!r} is none of {', '.join(sorted(known))}")
         if "api" not in self.ports:
             raise ValueError("ports: `api` is missing")
         for role in ROLES:
-            names = [v.name for v in self.environment if role in v.roles and not v.when and not v.unless and not v.engines]
+            names = [
+                v.name
+                for v in self.environment
+                if role in v.roles and not v.when and not v.unless and not v.engines
+            ]
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"environment: {', '.join(twice)} is given twice for role {role}")
@@ -265,7 +282,7 @@ class Contract(Strict):
     @property
     def flags(self) -> frozenset[str]:
         """Flags that the contract itself writes into the command, so that ``args`` may not."""
-        return frozenset(word for row in self.command for word in row.words if word.startswith("-"))
+        return frozenset(word for argument in self.command for word in argument.words if word.startswith("-"))
 
 
 def fill(text: str, fields: dict[str, str]) -> str:

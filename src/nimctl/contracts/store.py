@@ -38,7 +38,9 @@ def read_contract(file: Path) -> Contract:
     except ValidationError as error:
         raise DescriptionError([_problem(item, tree, file) for item in error.errors()]) from error
     if contract.id != file.stem:
-        problem = Problem(("id",), f"is {contract.id!r}, but the file is named {file.name}", file, *_place(tree, ("id",)))
+        problem = Problem(
+            ("id",), f"is {contract.id!r}, but the file is named {file.name}", file, *_place(tree, ("id",))
+        )
         raise DescriptionError([problem])
     return contract
 
@@ -67,7 +69,13 @@ def load_contracts(folder: Path | None = None) -> Mapping[str, Contract]:
         if contract.plugin != PLUGIN:
             # Ansible reads every file below an inventory folder; this key tells it to leave this one to us.
             problems.append(
-                Problem(("plugin",), f"missing; add `plugin: {PLUGIN}`, or Ansible takes the file for an inventory", file, 1, 1)
+                Problem(
+                    ("plugin",),
+                    f"missing; add `plugin: {PLUGIN}`, or Ansible takes the file for an inventory",
+                    file,
+                    1,
+                    1,
+                )
             )
             continue
         found[contract.id] = contract

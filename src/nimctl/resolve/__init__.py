@@ -1,0 +1,126 @@
+"""From a description (and its lock) to the placement of every rank: pure, the same input gives the same output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nimctl.cluster import Cluster
+from nimctl.contracts import Contract, builtin
+from nimctl.errors import DescriptionError, Problem, RejectedError
+from nimctl.lock import Lock, Seat
+from nimctl.placement import Placement, Rank
+from nimctl.resolve.ports import Ports
+from nimctl.resolve.ranks import image_of, replica
+from nimctl.resolve.request import Request, RequestError, understand
+from nimctl.resolve.seats import seat
+
+__all__ = ["PlacementError", "check_runnable", "resolve"]
+
+
+class PlacementError(DescriptionError):
+    """The ranks cannot be placed; ``problems`` name the fields, not yet located in their file."""
+
+
+def resolve(
+    cluster: Cluster, lock: Lock | None = None, contracts: Mapping[str, Contract] | None = None
+) -> Placement:
+    """Place every rank of a cluster.
+
+    ``lock`` keeps what was placed before in its place; ``contracts`` are those that may be used (default: ours).
+    Raises PlacementError with every problem.
+    """
+    lock = lock or Lock()
+    contracts = builtin() if contracts is None else contracts
+    by_name = {node.name: node for node in cluster.nodes}
+    free = [node for node in cluster.nodes if not node.absent and node.name not in _storage_servers(cluster)]
+    requests: list[Request] = []
+    problems: list[Problem] = []
+    for index in range(len(cluster.deployments)):
+        try:
+            requests.append(understand(cluster, index, contracts, free, by_name))
+        except RequestError as error:
+            problems += error.problems
+    seating = seat(requests, free, by_name, lock)
+    problems += seating.problems
+    ports = Ports()
+    places: dict[int, Sequence[Sequence[Seat]]] = {
+        index: [seats for _, seats in replicas] for index, replicas in seating.seats.items()
+    }
+    numbers = ports.assign(requests, places, lock)
+    problems += ports.problems
+    problems += _missing_keys(cluster, requests)
+    if problems:
+        raise PlacementError(sorted(problems, key=_order))
+    ranks: list[Rank] = []
+    notes = [note for request in requests for note in request.notes] + seating.notes
+    refusals: list[Problem] = []
+    for request in requests:
+        image, pinned = image_of(request.deployment, lock)
+        if not pinned:
+            notes.append(
+                f"deployment {request.deployment.name}: {image} has no digest yet; `nimctl lock` or the first run "
+                "looks it up and writes it to cluster.lock.yml"
+            )
+        for number, (shape, seats) in enumerate(seating.seats[request.index]):
+            ranks += replica(
+                cluster, request, number, shape, seats, numbers[request.index, number], by_name, image
+            )
+        refusals += _refusals(request)
+    return Placement(
+        cluster,
+        tuple(ranks),
+        (*notes, *(f"{refusal.message}" for refusal in refusals)),
+        {request.deployment.name: request.contract.id for request in requests},
+        tuple(refusals),
+    )
+
+
+def check_runnable(placement: Placement) -> None:
+    """Refuse what can be shown but must not be started; raises RejectedError. Every run calls it first."""
+    if placement.refusals:
+        raise RejectedError("\n".join(refusal.message for refusal in placement.refusals))
+
+
+def _storage_servers(cluster: Cluster) -> frozenset[str]:
+    """Nodes that serve storage: they have another job, so ranks come there only when a deployment says so."""
+    return frozenset(server for server in (storage.server for storage in cluster.storage) if server)
+
+
+def _missing_keys(cluster: Cluster, requests: Sequence[Request]) -> list[Problem]:
+    problems = []
+    for request in requests:
+        deployment = request.deployment
+        if deployment.engine == "nim" and not (deployment.weights and deployment.weights.path):
+            for key in request.contract.keys:
+                if key.required and key.secret not in cluster.secrets:
+                    problems.append(
+                        request.problem(
+                            f"the engine downloads its model with {key.variable}; add `{key.secret}` under `secrets` "
+                            "(a source, such as {env: "
+                            + key.variable
+                            + "}), or weights.path where it lies already",
+                            "weights",
+                        )
+                    )
+    return problems
+
+
+def _refusals(request: Request) -> list[Problem]:
+    found = []
+    for refusal in request.contract.refuse:
+        if request.deployment.engine in refusal.engines:
+            instead = f"; write `contract: {refusal.use}`" if refusal.use else ""
+            found.append(
+                request.problem(
+                    f"deployment {request.deployment.name}: contract {request.contract.id} is only shown, never started "
+                    f"with engine {request.deployment.engine}, because {refusal.why}{instead}",
+                    "contract",
+                )
+            )
+    return found
+
+
+def _order(problem: Problem) -> int:
+    """By deployment; problems of one keep their order (the sort is stable)."""
+    index = problem.field[1] if len(problem.field) > 1 else -1
+    return index if isinstance(index, int) else -1

@@ -1,0 +1,275 @@
+"""Write out every rank of a replica: environment, command, options, mounts, health, and the hash over all of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import ipaddress
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from nimctl.cluster import Cluster, Node
+from nimctl.contracts import Contract, EngineFacts, Role, applies, engines, fill, network
+from nimctl.contracts.model import Option, Row
+from nimctl.description.document import Deployment
+from nimctl.image import parse
+from nimctl.lock import Lock, Seat
+from nimctl.placement import Health, Mount, Rank
+from nimctl.resolve.ports import role_of
+from nimctl.resolve.request import Request
+from nimctl.resolve.shape import Shape
+
+CACHE_ROOT = "/var/cache/nimctl"
+STOP_TIMEOUT = 30
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(duration: str) -> int:
+    """``90s``, ``45m``, ``2h`` as seconds."""
+    match = re.fullmatch(r"([0-9]+)([smh])", duration)
+    assert match is not None, duration
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def image_of(deployment: Deployment, lock: Lock) -> tuple[str, bool]:
+    """The reference that nodes pull, and whether it names a digest."""
+    reference = parse(deployment.image)
+    digest = reference.digest or lock.images.get(deployment.image)
+    return (reference.pinned(digest), True) if digest else (str(reference), False)
+
+
+def replica(
+    cluster: Cluster,
+    request: Request,
+    number: int,
+    shape: Shape,
+    seats: Sequence[Seat],
+    ports: Mapping[str, int],
+    by_name: Mapping[str, Node],
+    image: str,
+) -> list[Rank]:
+    """All ranks of one replica, rank 0 first."""
+    nodes = [by_name[seat.node] for seat in seats]
+    ranks = [
+        _rank(cluster, request, number, index, shape, nodes, seats[index], ports, image)
+        for index in range(len(seats))
+    ]
+    digest = _spec(ranks)
+    return [dataclasses.replace(rank, spec=digest) for rank in ranks]
+
+
+def _rank(
+    cluster: Cluster,
+    request: Request,
+    number: int,
+    index: int,
+    shape: Shape,
+    nodes: Sequence[Node],
+    seat: Seat,
+    ports: Mapping[str, int],
+    image: str,
+) -> Rank:
+    deployment, contract = request.deployment, request.contract
+    facts = engines()[deployment.engine]
+    role = role_of(index, len(nodes))
+    node, leader = nodes[index], nodes[0]
+    fields = _fields(deployment, contract, index, shape, node, leader, seat, ports)
+    weights = deployment.weights.path if deployment.weights else None
+    mounts = _mounts(deployment, contract, weights, role, fields)
+    leads = role != "worker"
+    own_ports = {
+        name: ports[name] for name, row in contract.ports.items() if name in ports and role in row.roles
+    }
+    start = deployment.timeouts.start or facts.deadline or contract.start.deadline
+    return Rank(
+        name=f"{deployment.name}-{number}-{index}",
+        deployment=deployment.name,
+        replica=number,
+        rank=index,
+        nodes=len(nodes),
+        node=node.name,
+        address=node.rank_address,
+        leader=leader.name,
+        leader_address=leader.rank_address,
+        gpus=seat.gpus,
+        ports=own_ports,
+        image=image,
+        options=tuple(_options(contract, facts, deployment, role, node, seat, mounts, fields)),
+        environment=_environment(contract, deployment, role, node, fields),
+        command=tuple(_command(contract, deployment, role, fields)),
+        secrets=tuple(_secrets(cluster, contract, facts, weights)),
+        mounts=tuple(mounts),
+        health=Health(contract.health.path, ports["api"], seconds(start)) if leads else None,
+        stop_timeout=seconds(deployment.timeouts.stop) if deployment.timeouts.stop else STOP_TIMEOUT,
+    )
+
+
+def _fields(
+    deployment: Deployment,
+    contract: Contract,
+    index: int,
+    shape: Shape,
+    node: Node,
+    leader: Node,
+    seat: Seat,
+    ports: Mapping[str, int],
+) -> dict[str, str]:
+    """What templates may name, for one rank; empty where there is nothing."""
+    weights = deployment.weights
+    path = weights.path if weights and weights.path else ""
+    fabric = node.fabric
+    six = _is_ipv6(leader.rank_address)
+    hcas = [f"{hca}:1" if ":" not in hca else hca for hca in fabric.hcas] if fabric else []
+    return {
+        "rank": str(index),
+        "nodes": str(shape.nodes),
+        "tensor": str(shape.tensor),
+        "pipeline": str(shape.pipeline),
+        "gpus": str(len(seat.gpus)),
+        "leader": leader.name,
+        "leader_address": leader.rank_address,
+        "leader_host": f"[{leader.rank_address}]" if six else leader.rank_address,
+        "address": node.rank_address,
+        "listen": "::" if _is_ipv6(node.address) or _is_ipv6(node.rank_address) else "0.0.0.0",  # noqa: S104
+        "model": deployment.model,
+        "served_name": deployment.served_name or deployment.model,
+        "weights": path,
+        "model_or_path": path or (weights.repository if weights and weights.repository else deployment.model),
+        "revision": weights.revision if weights and weights.revision else "",
+        "profile": deployment.profile or "",
+        "profile_backend": (deployment.profile or "").partition("-")[0],
+        "arguments": shlex.join(deployment.args),
+        "interface": fabric.interface if fabric and fabric.interface else "",
+        "hcas": ",".join(hcas),
+        "cache": contract.cache.path if contract.cache else "",
+        "ipv6": "1" if six else "",
+        **{f"port_{name}": str(ports.get(name, "")) for name in contract.ports},
+    }
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]).version == 6
+    except ValueError:
+        return False
+
+
+def _environment(
+    contract: Contract, deployment: Deployment, role: Role, node: Node, fields: dict[str, str]
+) -> dict[str, str]:
+    """Network variables, then the contract's, then the deployment's own, which may override both."""
+    found: dict[str, str] = {}
+    if role != "single" and node.fabric is not None and not contract.literal:
+        for variable in network():
+            if (
+                variable.value is not None
+                and node.fabric.kind in variable.kinds
+                and all(fields[f] for f in variable.when)
+            ):
+                found[variable.name] = fill(variable.value, fields)
+    for row in contract.environment:
+        if row.value is not None and applies(row, role, deployment.engine, fields):
+            found[row.name] = fill(row.value, fields)
+    found.update(deployment.env)
+    return dict(sorted(found.items()))
+
+
+def _words(rows: Sequence[Row], role: Role, engine: str, fields: dict[str, str]) -> list[str]:
+    return [
+        fill(word, fields)
+        for row in rows
+        if applies(row, role, engine, fields)
+        for word in getattr(row, "words")  # noqa: B009 - both kinds of rows that come here have it
+    ]
+
+
+def _command(contract: Contract, deployment: Deployment, role: Role, fields: dict[str, str]) -> list[str]:
+    words = _words(contract.command, role, deployment.engine, fields)
+    if deployment.precision and deployment.precision in contract.precision:
+        words += contract.precision[deployment.precision].words
+    if contract.arguments == "appended":
+        words += deployment.args
+    return words
+
+
+def _secrets(cluster: Cluster, contract: Contract, facts: EngineFacts, weights: str | None) -> list[str]:
+    """Variables that carry a secret: only where the engine must download by itself."""
+    if weights or not facts.downloads:
+        return []
+    return [key.variable for key in contract.keys if key.required or key.secret in cluster.secrets]
+
+
+def _mounts(
+    deployment: Deployment, contract: Contract, weights: str | None, role: Role, fields: dict[str, str]
+) -> list[Mount]:
+    if contract.literal:
+        return [
+            _literal_mount(words[1])
+            for words in _literal_options(contract, deployment, role, fields)
+            if words[0] == "-v"
+        ]
+    mounts = []
+    if contract.cache:
+        mounts.append(Mount(f"{CACHE_ROOT}/{deployment.name}", contract.cache.path, owner=contract.cache.uid))
+    if weights:
+        mounts.append(Mount(weights, weights, read_only=True))
+    return mounts
+
+
+def _literal_mount(volume: str) -> Mount:
+    source, target, *mode = volume.split(":")
+    return Mount(source, target, read_only=mode == ["ro"], owner=0)
+
+
+def _literal_options(
+    contract: Contract, deployment: Deployment, role: Role, fields: dict[str, str]
+) -> list[list[str]]:
+    rows: list[Option] = [row for row in contract.options if applies(row, role, deployment.engine, fields)]
+    return [[fill(word, fields) for word in row.words] for row in rows]
+
+
+def _options(
+    contract: Contract,
+    facts: EngineFacts,
+    deployment: Deployment,
+    role: Role,
+    node: Node,
+    seat: Seat,
+    mounts: Sequence[Mount],
+    fields: dict[str, str],
+) -> list[str]:
+    """Flags of ``docker run`` and ``podman run``, the same for both."""
+    own = [word for words in _literal_options(contract, deployment, role, fields) for word in words]
+    if contract.literal:
+        return own
+    options = ["--network=host"]
+    shm = facts.shm or contract.shm
+    if shm:
+        options.append(f"--shm-size={shm}")
+    if facts.devices and seat.gpus:
+        options += [f"--device=nvidia.com/gpu={gpu}" for gpu in seat.gpus]
+        options.append("--ulimit=stack=67108864")
+        if role != "single" and node.fabric is not None and node.fabric.kind in {"infiniband", "roce"}:
+            options += ["--device=/dev/infiniband", "--cap-add=IPC_LOCK", "--ulimit=memlock=-1"]
+    options += [
+        f"--volume={mount.source}:{mount.target}{':ro' if mount.read_only else ''}" for mount in mounts
+    ]
+    if contract.entrypoint:
+        options.append(f"--entrypoint={contract.entrypoint}")
+    return options + own
+
+
+def _spec(ranks: Sequence[Rank]) -> str:
+    """A short hash over all that a replica's containers are started with.
+
+    The deadline is left out: it says how long a run waits, and changing it should restart nothing.
+    """
+    parts = []
+    for rank in ranks:
+        values = dataclasses.asdict(rank)
+        if rank.health is not None:
+            values["health"].pop("deadline")
+        parts.append(values)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
