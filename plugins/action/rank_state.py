@@ -1,0 +1,54 @@
+"""Decide on the controller which ranks of this node to stop or start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
+    incomplete,
+    replica_group,
+    replica_of,
+    restarts,
+)
+
+
+class ActionModule(ActionBase):
+    """Look at every node of the replicas concerned, then order this one."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run on the controller, and on the node if there is something to do."""
+        super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        arguments = dict(self._task.args)
+        ranks = list(arguments.get("ranks") or [])
+        members = {replica_of(rank): task_vars["groups"].get(replica_group(rank), []) for rank in ranks}
+        plans = self._plans({node for nodes in members.values() for node in nodes}, arguments["found"], task_vars)
+        left_alone = incomplete(ranks, members, plans)
+        reasons = {
+            replica: reason
+            for replica, reason in restarts(plans).items()
+            if replica in members and replica not in left_alone
+        }
+        names = [rank["name"] for rank in ranks if replica_of(rank) in reasons]
+        if names:
+            arguments["names"] = names
+            result: dict[str, Any] = self._execute_module(
+                "nimctl.multinode.rank_state", module_args=arguments, task_vars=task_vars
+            )
+        else:
+            result = {"changed": False, "names": []}
+        result["reasons"] = reasons
+        if left_alone:
+            result["left_alone"] = left_alone
+            result["pending"] = [
+                f"replica {replica} was left as it is, because this run did not reach {', '.join(nodes)}"
+                for replica, nodes in sorted(left_alone.items())
+            ]
+        return result
+
+    @staticmethod
+    def _plans(nodes: set[str], variable: str, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What ``ranks`` found on each node that it reached in this run."""
+        found = {node: task_vars["hostvars"].get(node, {}).get(variable) for node in nodes}
+        return {node: result["ranks"] for node, result in found.items() if result and "ranks" in result}

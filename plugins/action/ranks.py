@@ -1,0 +1,57 @@
+"""Render the units and environments of ``ranks`` on the controller, and read the secrets they need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import env_line
+from ansible_collections.nimctl.multinode.plugins.plugin_utils.render import render
+from ansible_collections.nimctl.multinode.plugins.plugin_utils.secrets import SecretError, read_secret
+
+
+class ActionModule(ActionBase):
+    """Complete the ranks, then let the module compare."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run on the controller, then on the node."""
+        super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        common = {"cluster": arguments.get("cluster"), "engine": arguments.get("engine")}
+        ranks = [dict(rank) for rank in arguments.get("ranks") or []]
+        arguments["ranks"] = [self._complete(rank, common, task_vars or {}) for rank in ranks]
+        if not self._task.check_mode:
+            arguments["values"] = self._values(ranks, arguments.get("secrets") or {})
+        result: dict[str, Any] = self._execute_module("nimctl.multinode.ranks", module_args=arguments, task_vars=task_vars)
+        return result
+
+    def _complete(self, rank: dict[str, Any], common: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        try:
+            lines = [env_line(name, value) for name, value in sorted(rank["environment"].items())]
+        except ValueError as error:
+            raise AnsibleActionFail(f"{rank['name']}: {error}") from error
+        variables = {"rank": rank, "rank_common": common}
+        return {
+            "name": rank["name"],
+            "deployment": rank["deployment"],
+            "replica": rank["replica"],
+            "rank": rank["rank"],
+            "spec": rank["spec"],
+            "mounts": [dict(mount) for mount in rank["mounts"]],
+            "secrets": list(rank["secrets"]),
+            "env_text": render(self, "rank.env.j2", {**variables, "rank_lines": lines}, task_vars),
+            "unit_text": render(self, "rank.service.j2", variables, task_vars),
+        }
+
+    def _values(self, ranks: list[dict[str, Any]], sources: dict[str, Any]) -> dict[str, str]:
+        values = {}
+        for rank in ranks:
+            for variable in rank["secrets"]:
+                try:
+                    values[variable] = read_secret(
+                        variable.lower(), sources, self._templar.resolve_variable_expression, f"the rank {rank['name']}"
+                    )
+                except SecretError as error:
+                    raise AnsibleActionFail(str(error)) from error
+        return values

@@ -1,0 +1,139 @@
+"""apt and dnf, as far as roles need them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+Run = Callable[..., "tuple[int, str, str]"]
+"""Runs a command, with ``environ_update`` as an option, and gives exit status, stdout and stderr."""
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+class PackageError(Exception):
+    """The package manager failed; its own last words."""
+
+
+def last_words(out: str, err: str, lines: int = 15) -> str:
+    """The end of what a command wrote, errors first."""
+    errors = [line for line in (out + "\n" + err).splitlines() if line.startswith(("E:", "Error", "error:", "W:"))]
+    return "\n".join((errors or (out + "\n" + err).strip().splitlines())[-lines:])
+
+
+class Apt:
+    """Debian and Ubuntu."""
+
+    name = "apt"
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def installed(self, names: Iterable[str]) -> dict[str, str]:
+        """The versions of those packages that are installed."""
+        wanted = list(names)
+        if not wanted:
+            return {}
+        _, out, _ = self._run(["dpkg-query", "--show", "--showformat=${Package}\\t${db:Status-Status}\\t${Version}\\n", *wanted])
+        rows = (line.split("\t") for line in out.splitlines())
+        return {row[0]: row[2] for row in rows if len(row) == 3 and row[1] == "installed"}
+
+    def candidate(self, name: str) -> str | None:
+        """The version that an installation would bring, as far as the package lists on the node know."""
+        _, out, _ = self._run(["apt-cache", "policy", name])
+        for line in out.splitlines():
+            if line.strip().startswith("Candidate:"):
+                version = line.split(":", 1)[1].strip()
+                return None if version == "(none)" else version
+        return None
+
+    def install(self, names: list[str]) -> None:
+        """Install; package lists are fetched where they do not know a package or have become too old to install it."""
+        fresh = any(self.candidate(name) is None for name in names)
+        if fresh:
+            self._update()
+        with no_service_starts():
+            try:
+                self._apt("install", "--no-install-recommends", *names)
+            except PackageError:
+                if fresh:
+                    raise
+                self._update()
+                self._apt("install", "--no-install-recommends", *names)
+
+    def remove(self, names: list[str]) -> None:
+        """Remove with what was installed only for these."""
+        self._apt("purge", "--auto-remove", *names)
+
+    def _update(self) -> None:
+        # It ends with 0 although a repository was refused, unless it is told otherwise.
+        self._apt("update", "--error-on=any")
+
+    def _apt(self, *arguments: str) -> None:
+        command = ["apt-get", "--assume-yes", "--quiet=2", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold"]
+        environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
+        status, out, err = self._run([*command, *arguments], environ_update=environment)
+        if status != 0:
+            raise PackageError(last_words(out, err))
+
+
+class Dnf:
+    """The RHEL family."""
+
+    name = "dnf"
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def installed(self, names: Iterable[str]) -> dict[str, str]:
+        """The versions of those packages that are installed."""
+        wanted = list(names)
+        if not wanted:
+            return {}
+        _, out, _ = self._run(["rpm", "--query", "--queryformat", "%{NAME}\\t%{VERSION}\\n", *wanted])
+        rows = (line.split("\t") for line in out.splitlines())
+        return {row[0]: row[1] for row in rows if len(row) == 2}
+
+    def candidate(self, name: str) -> str | None:
+        """The version that an installation would bring, as far as the metadata on the node know."""
+        _, out, _ = self._run(["dnf", "--quiet", "--cacheonly", "repoquery", "--latest-limit=1", "--queryformat", "%{version}\\n", name])
+        return next((line.strip() for line in out.splitlines() if line.strip()), None)
+
+    def install(self, names: list[str]) -> None:
+        """Install without weak dependencies."""
+        self._dnf("install", "--setopt=install_weak_deps=False", *names)
+
+    def remove(self, names: list[str]) -> None:
+        """Remove with what was installed only for these."""
+        self._dnf("remove", *names)
+
+    def _dnf(self, *arguments: str) -> None:
+        status, out, err = self._run(["dnf", "--assumeyes", "--quiet", *arguments])
+        if status != 0:
+            raise PackageError(last_words(out, err))
+
+
+def package_manager(run: Run) -> Apt | Dnf | None:
+    """The package manager of this node."""
+    if shutil.which("apt-get"):
+        return Apt(run)
+    return Dnf(run) if shutil.which("dnf") else None
+
+
+@contextmanager
+def no_service_starts() -> Iterator[None]:
+    """Keep packages from starting their services, as Debian's policy layer provides for; somebody else's policy stays."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
+
+

@@ -1,0 +1,30 @@
+"""The few questions and orders for systemd that modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+Run = Callable[[list[str]], tuple[int, str, str]]
+"""Runs a command and gives its exit status, stdout and stderr."""
+
+
+def show(run: Run, units: Iterable[str], properties: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Properties of units by unit name, in one call; a unit that does not exist has empty ones."""
+    names = list(units)
+    if not names:
+        return {}
+    wanted = ["Id", *properties]
+    status, out, err = run(["systemctl", "show", "--no-pager", f"--property={','.join(wanted)}", *names])
+    if status != 0:
+        raise RuntimeError(f"systemctl show failed: {err.strip() or out.strip()}")
+    found: dict[str, dict[str, str]] = {}
+    for name, block in zip(names, out.strip("\n").split("\n\n")):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        found[name] = {key: values.get(key, "") for key in wanted}
+    return found
+
+
+def journal(run: Run, unit: str, lines: int = 30) -> list[str]:
+    """The last lines that a unit's processes wrote."""
+    status, out, _ = run(["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={unit}"])
+    return out.splitlines() if status == 0 else []

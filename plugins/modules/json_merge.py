@@ -1,0 +1,106 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: json_merge
+short_description: Merge keys into a JSON file that others write as well
+description:
+  - Sets keys in a JSON file such as C(/etc/docker/daemon.json) and leaves all others as they are.
+  - What was set, and what was there before, is remembered in C(/var/lib/nimctl/json), so that keys which are no
+    longer wanted are taken out and former values come back.
+  - A file that is not valid JSON is an error, and stays untouched.
+version_added: 0.1.0
+options:
+  path:
+    description: The file.
+    type: path
+    required: true
+  owner:
+    description: Who wants the keys; one word, such as the name of a role.
+    type: str
+    required: true
+  values:
+    description: Keys to set, whatever is there. Objects are merged, and items are added to lists. Empty takes out all that the owner has.
+    type: dict
+    required: true
+  defaults:
+    description: Objects to merge only where the file has none of their top-level keys from anybody else.
+    type: list
+    elements: dict
+    default: []
+attributes:
+  check_mode: {support: full}
+  diff_mode: {support: full}
+author: [The nimctl authors]
+"""
+
+EXAMPLES = r"""
+- name: Keep containers running while the daemon restarts
+  nimctl.multinode.json_merge:
+    path: /etc/docker/daemon.json
+    owner: container_engine
+    values: {live-restore: true}
+"""
+
+RETURN = r"""
+keys:
+  description: The top-level keys that changed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import json
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.files import Record, read, write_atomic
+from ansible_collections.nimctl.multinode.plugins.module_utils.jsonmerge import ConflictError, changed_keys, merge
+
+
+def parsed(module: AnsibleModule, path: str, text: str | None) -> dict:
+    """The document, or an error that says where it is broken."""
+    if text is None or not text.strip():
+        return {}
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        module.fail_json(msg=f"{path} is not valid JSON ({error}). It was left as it is; mend it or move it away, and run again.")
+    if not isinstance(document, dict):
+        module.fail_json(msg=f"{path} holds no JSON object. It was left as it is; mend it or move it away, and run again.")
+    return document
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "owner": {"type": "str", "required": True},
+            "values": {"type": "dict", "required": True},
+            "defaults": {"type": "list", "elements": "dict", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    path = module.params["path"]
+    record = Record(f"{module.params['owner']}{path.replace('/', '-')}", "json")
+    text = read(path)
+    before = parsed(module, path, text)
+    try:
+        after, remembered = merge(before, module.params["values"], module.params["defaults"], record.content)
+    except ConflictError as error:
+        module.fail_json(msg=f"{path}: {error}. It was left as it is.")
+    changed = before != after
+    made_by_us = text is None or record.content.get("file", False)
+    written = "" if made_by_us and not after else json.dumps(after, indent=2) + "\n"
+    if not module.check_mode:
+        if changed and written:
+            write_atomic(path, written, 0o644)
+        elif changed and text is not None:
+            os.unlink(path)
+        record.save({**remembered, "file": made_by_us} if remembered else {})
+    diff = [{"before_header": path, "after_header": path, "before": text or "", "after": written}] if changed else []
+    module.exit_json(changed=changed, keys=changed_keys(before, after), diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lease
+short_description: Keep two controllers from changing a cluster at the same time
+description:
+  - Takes or gives back the lease of a cluster on a node, C(/var/lib/nimctl/CLUSTER/lease.json).
+  - A lease of another run is an error that names its owner, its age and how to break it. One run may take it again and
+    again; a lease that the same person's dead process left behind on the same controller is taken over.
+  - Giving it back writes one line to C(history.jsonl) beside it.
+  - Never reports a change. Check mode only looks, and warns.
+  - Runs on the controller first, which knows the owner, the run and whether an earlier run still lives.
+version_added: 0.1.0
+options:
+  cluster:
+    description: Name of the cluster.
+    type: str
+    required: true
+  state:
+    description: Take it or give it back.
+    type: str
+    choices: [taken, released]
+    default: taken
+  hours:
+    description: How long the lease holds if nobody gives it back.
+    type: int
+    default: 12
+  breaking:
+    description: Run whose lease is to be broken.
+    type: str
+    default: ""
+  purpose:
+    description: What the run does, for the history.
+    type: str
+    default: ""
+  identity:
+    description: Owner, machine, boot, process and run. Set by the action plugin.
+    type: dict
+    default: {}
+attributes:
+  check_mode: {support: full}
+  diff_mode: {support: none}
+author: [The nimctl authors]
+"""
+
+EXAMPLES = r"""
+- name: Take the cluster's lease
+  nimctl.multinode.lease:
+    cluster: "{{ nim_cluster }}"
+"""
+
+RETURN = r"""
+holder:
+  description: The lease of somebody else that stands in the way.
+  returned: when there is one
+  type: dict
+"""
+
+import fcntl
+import json
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.files import STATE, make_folders, read, write_atomic
+from ansible_collections.nimctl.multinode.plugins.module_utils.lease import holder, refusal
+
+HISTORY_LINES = 1000
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "cluster": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["taken", "released"], "default": "taken"},
+            "hours": {"type": "int", "default": 12},
+            "breaking": {"type": "str", "default": ""},
+            "purpose": {"type": "str", "default": ""},
+            "identity": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    folder = STATE / module.params["cluster"]
+    if module.check_mode:
+        _take(module, folder / "lease.json")
+        module.exit_json(changed=False)
+    make_folders(folder)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if module.params["state"] == "taken":
+            _take(module, folder / "lease.json")
+        else:
+            _release(module, folder)
+    module.exit_json(changed=False)
+
+
+def _present(path: Path) -> dict | None:
+    text = read(path)
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        # Only a power loss leaves half a file, and then nobody runs any more.
+        return None
+
+
+def _take(module: AnsibleModule, path: Path) -> None:
+    now = time.time()
+    identity = module.params["identity"]
+    present = _present(path)
+    other = holder(present, identity["run"], now, module.params["breaking"])
+    if module.check_mode:
+        if other and module.params["state"] == "taken":
+            module.warn(refusal(module.params["cluster"], other, now))
+        return
+    if other:
+        module.fail_json(msg=refusal(module.params["cluster"], other, now), holder=other)
+    since = present["since"] if present and present["run"] == identity["run"] else now
+    lease = {**identity, "since": since, "expires": now + 3600 * module.params["hours"]}
+    write_atomic(path, json.dumps(lease, sort_keys=True) + "\n", 0o644)
+
+
+def _release(module: AnsibleModule, folder: Path) -> None:
+    identity = module.params["identity"]
+    present = _present(folder / "lease.json")
+    if not present or present["run"] != identity["run"]:
+        return
+    entry = {
+        "run": identity["run"],
+        "owner": identity["owner"],
+        "purpose": module.params["purpose"],
+        "began": round(present["since"]),
+        "ended": round(time.time()),
+    }
+    history = folder / "history.jsonl"
+    lines = [*(read(history) or "").splitlines(), json.dumps(entry, sort_keys=True)][-HISTORY_LINES:]
+    write_atomic(history, "".join(f"{line}\n" for line in lines), 0o644)
+    (folder / "lease.json").unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: managed_files
+short_description: Keep the files of one owner, and only those, on a node
+description:
+  - Writes files that belong to us as a whole, such as drop-ins, and removes those that the same owner put there
+    earlier and no longer wants, with the folders made for them.
+  - Files of anybody else are never touched. What was put is remembered in C(/var/lib/nimctl/files).
+  - Runs on the controller first, where it renders templates of the role that calls it.
+version_added: 0.1.0
+options:
+  owner:
+    description: Who the files belong to; one word, such as the name of a role.
+    type: str
+    required: true
+  files:
+    description: The files as they should be. An empty list removes all that the owner has.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Where the file is, absolute.
+        type: path
+        required: true
+      content:
+        description: The text of the file.
+        type: str
+      template:
+        description: A template of the role, rendered on the controller. It sees O(files[].variables) besides all variables.
+        type: str
+      variables:
+        description: Variables for the template.
+        type: dict
+        default: {}
+      source:
+        description: A file on the controller, absolute.
+        type: path
+      url:
+        description: Where the node fetches the file from, only when it has none with the right fingerprint. Needs O(files[].fingerprint).
+        type: str
+      fingerprint:
+        description: The OpenPGP fingerprint (40 hexadecimal digits) of the one key that the file must hold.
+        type: str
+      mode:
+        description: Permissions, as an octal number in quotes.
+        type: str
+        default: "0644"
+attributes:
+  check_mode: {support: full}
+  diff_mode: {support: full}
+author: [The nimctl authors]
+"""
+
+EXAMPLES = r"""
+- name: Write the registries' configuration
+  nimctl.multinode.managed_files:
+    owner: container_engine
+    files:
+      - path: /etc/containers/registries.conf.d/50-nimctl.conf
+        template: registries.conf.j2
+"""
+
+RETURN = r"""
+paths:
+  description: The files that were written or removed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+from ansible_collections.nimctl.multinode.plugins.module_utils.files import File, Record, read, reconcile
+from ansible_collections.nimctl.multinode.plugins.module_utils.openpgp import MalformedKeyError, fingerprints
+
+
+def fetched(module: AnsibleModule, entry: dict) -> str:
+    """The signing key that is on the node, or else the one behind the URL; either has the fingerprint."""
+    wanted = entry["fingerprint"].replace(" ", "").upper()
+    present = read(entry["path"])
+    if present is not None and _is_key(present, wanted):
+        return present
+    if module.check_mode:
+        return f"the key {wanted} from {entry['url']}\n"
+    try:
+        text = open_url(entry["url"], timeout=60, http_agent="nimctl").read().decode("utf-8", "surrogateescape")
+    except Exception as error:
+        module.fail_json(msg=f"{entry['url']} could not be fetched: {error}. Check the proxy, or give the URL of a mirror.")
+    try:
+        found = fingerprints(text)
+    except MalformedKeyError as error:
+        module.fail_json(msg=f"{entry['url']} holds no OpenPGP key: {error}")
+    if found != [wanted]:
+        module.fail_json(
+            msg=f"{entry['url']} holds the key {', '.join(found)}, expected {wanted}. Nothing was written: "
+            "somebody may be offering packages in another's name, or the key was changed (then give its fingerprint)."
+        )
+    return text
+
+
+def _is_key(text: str, fingerprint: str) -> bool:
+    try:
+        return fingerprints(text) == [fingerprint]
+    except MalformedKeyError:
+        return False
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "owner": {"type": "str", "required": True},
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "content": {"type": "str"},
+                    "template": {"type": "str"},
+                    "variables": {"type": "dict", "default": {}},
+                    "source": {"type": "path"},
+                    "url": {"type": "str"},
+                    "fingerprint": {"type": "str"},
+                    "mode": {"type": "str", "default": "0644"},
+                },
+                "mutually_exclusive": [("content", "url")],
+                "required_one_of": [("content", "url")],
+                "required_by": {"url": "fingerprint"},
+            },
+        },
+        supports_check_mode=True,
+    )
+    files = [
+        File(
+            path=entry["path"],
+            content=fetched(module, entry) if entry["url"] else entry["content"],
+            mode=int(entry["mode"], 8),
+        )
+        for entry in module.params["files"]
+    ]
+    outcome = reconcile(files, Record(module.params["owner"], "files"), module.check_mode)
+    module.exit_json(changed=bool(outcome.changed), paths=outcome.changed, diff=outcome.diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ranks
+short_description: Define the ranks of a node, and remove those that are no longer wanted
+description:
+  - Writes the unit and the environment of every rank, the secrets that ranks need, and the folders they mount.
+  - Stops and removes ranks of the same cluster that are not in O(ranks), with all that belongs to them but their caches.
+  - Starts and restarts nothing. It reports how each rank was found, for P(nimctl.multinode.rank_state#module) to act on.
+  - Runs on the controller first, where it renders the templates of the role and reads the secrets that are needed.
+version_added: 0.1.0
+options:
+  cluster:
+    description: Name of the cluster; ranks of other clusters are left alone.
+    type: str
+    required: true
+  engine:
+    description: The container engine.
+    type: str
+    choices: [docker, podman]
+    required: true
+  ranks:
+    description: The ranks of this node, as in C(nim_ranks).
+    type: list
+    elements: dict
+    required: true
+  secrets:
+    description: Where secrets are read on the controller, as in C(nim_secrets).
+    type: dict
+    default: {}
+  values:
+    description: The secrets themselves, by variable. Set by the action plugin.
+    type: dict
+    default: {}
+attributes:
+  check_mode: {support: full}
+  diff_mode: {support: full}
+author: [The nimctl authors]
+"""
+
+EXAMPLES = r"""
+- name: Define the ranks of this node
+  nimctl.multinode.ranks:
+    cluster: "{{ nim_cluster }}"
+    engine: podman
+    ranks: "{{ nim_ranks }}"
+"""
+
+RETURN = r"""
+ranks:
+  description: For each rank its replica, and the reason why it cannot stay as it runs (an empty text if it can).
+  returned: always
+  type: dict
+removed:
+  description: Ranks that were removed.
+  returned: always
+  type: list
+  elements: str
+paths:
+  description: Files and folders that changed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.engine import LABEL, Engine
+from ansible_collections.nimctl.multinode.plugins.module_utils.files import File, Outcome, apply, make_folders, read, remove, remove_if_empty
+from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
+    UNIT_FOLDER,
+    Seen,
+    container_name,
+    env_path,
+    replica_of,
+    restart_reason,
+    secret_path,
+    unit_marks,
+    unit_name,
+)
+from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import show
+
+FOLDERS = ("/etc/nimctl/ranks", "/etc/nimctl/secrets")
+
+
+class Ranks:
+    """The ranks of one cluster on this node."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.check = module.check_mode
+        self.cluster = module.params["cluster"]
+        self.wanted = {rank["name"]: rank for rank in module.params["ranks"]}
+        self.engine = Engine(module.params["engine"], module.run_command)
+        self.outcome = Outcome()
+        self.units_before = self._units()
+        self.containers = {container["name"]: container for container in self.engine.containers(f"{LABEL}={self.cluster}")}
+
+    def _units(self) -> dict[str, str]:
+        """The unit files of this cluster's ranks by rank; refuses a name that another cluster uses."""
+        found = {}
+        for path in sorted(Path(UNIT_FOLDER).glob("nim-*.service")):
+            text = read(path) or ""
+            owner = unit_marks(text).get("cluster")
+            rank = path.name[len("nim-") : -len(".service")]
+            if owner == self.cluster:
+                found[rank] = text
+            elif rank in self.wanted and owner is not None:
+                self.module.fail_json(
+                    msg=f"{path} belongs to the cluster {owner}. Give the deployment {self.wanted[rank]['deployment']} another "
+                    f"name, or remove that cluster's ranks from this node first. Nothing was changed."
+                )
+        return found
+
+    def systemctl(self, *arguments: str) -> None:
+        """Give systemd an order."""
+        if self.check:
+            return
+        status, out, err = self.module.run_command(["systemctl", *arguments])
+        if status != 0:
+            self.module.fail_json(msg=f"systemctl {' '.join(arguments)} failed: {err.strip() or out.strip()}")
+
+    def remove_unwanted(self) -> list[str]:
+        """Stop and remove what this cluster has here and should not."""
+        units = sorted(set(self.units_before) - set(self.wanted))
+        if units:
+            self.systemctl("disable", "--now", *map(unit_name, units))
+        for rank in units:
+            remove(f"{UNIT_FOLDER}/{unit_name(rank)}", self.outcome, self.check)
+        names = set(map(container_name, self.wanted))
+        strays = sorted(set(self.containers) - names - set(map(container_name, units)))
+        for container in sorted(set(self.containers) - names):
+            if not self.check:
+                self.engine.remove(container)
+        keep = {env_path(self.cluster, rank) for rank in self.wanted}
+        self._remove_others(Path(env_path(self.cluster, "x")).parent, keep)
+        return [*units, *(name[len("nim-") :] for name in strays)]
+
+    def _remove_others(self, folder: Path, keep: set[str], secret: bool = False) -> None:
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                if str(path) not in keep:
+                    remove(str(path), self.outcome, self.check, secret=secret)
+
+    def write(self) -> None:
+        """Write what the wanted ranks consist of."""
+        for rank in self.wanted.values():
+            for mount in rank["mounts"]:
+                self._folder(mount)
+            apply(File(env_path(self.cluster, rank["name"]), rank["env_text"], mode=0o600), self.outcome, self.check)
+            apply(File(f"{UNIT_FOLDER}/{unit_name(rank['name'])}", rank["unit_text"]), self.outcome, self.check)
+        keep = set()
+        for variable in sorted({name for rank in self.wanted.values() for name in rank["secrets"]}):
+            path = secret_path(self.cluster, variable)
+            keep.add(path)
+            if variable in self.module.params["values"]:
+                text = f"{variable}={self.module.params['values'][variable]}\n"
+                apply(File(path, text, mode=0o600, secret=True), self.outcome, self.check)
+            elif not Path(path).exists():
+                # Check mode reads no secrets; that the file is missing is all it needs to know.
+                self.outcome.add(path, "", "(a secret)\n")
+        self._remove_others(Path(secret_path(self.cluster, "x")).parent, keep, secret=True)
+        if not self.check:
+            for folder in FOLDERS:
+                if Path(folder).is_dir():
+                    # Names of ranks and variables are nobody else's business, let alone what is in them.
+                    os.chmod(folder, 0o700)
+            remove_if_empty([f"{folder}/{self.cluster}" for folder in FOLDERS])
+            remove_if_empty([*FOLDERS, "/etc/nimctl"])
+
+    def _folder(self, mount: dict) -> None:
+        path = Path(mount["source"])
+        owner = mount.get("owner")
+        if not path.exists():
+            self.outcome.changed.append(str(path))
+            if not self.check:
+                make_folders(path)
+                if owner is not None:
+                    os.chown(path, owner, owner)
+        elif owner is not None and path.is_dir() and path.stat().st_uid != owner:
+            self.outcome.changed.append(str(path))
+            if not self.check:
+                os.chown(path, owner, owner)
+
+    def enable(self) -> None:
+        """Have every rank start with the node."""
+        units = show(self.module.run_command, [unit_name(rank) for rank in self.wanted], ["UnitFileState"])
+        missing = sorted(unit for unit, state in units.items() if state["UnitFileState"] != "enabled")
+        if missing:
+            self.outcome.changed.extend(f"{unit} enabled" for unit in missing)
+            self.systemctl("enable", "--quiet", *missing)
+
+    def report(self) -> dict[str, dict[str, str]]:
+        """How each wanted rank was found before this run."""
+        states = show(self.module.run_command, [unit_name(rank) for rank in self.wanted], ["ActiveState"])
+        found = {}
+        for name, rank in self.wanted.items():
+            marks = unit_marks(self.units_before.get(name, ""))
+            container = self.containers.get(container_name(name))
+            seen = Seen(
+                state=states[unit_name(name)]["ActiveState"],
+                container_spec=container["labels"].get("nimctl.spec") if container and container["running"] else None,
+                unit_spec=marks.get("spec"),
+                unit_engine=marks.get("engine"),
+            )
+            reason = restart_reason(rank, self.module.params["engine"], seen)
+            found[name] = {"replica": replica_of(rank), "reason": reason}
+        return found
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "cluster": {"type": "str", "required": True},
+            "engine": {"type": "str", "required": True, "choices": ["docker", "podman"]},
+            "ranks": {"type": "list", "elements": "dict", "required": True},
+            "secrets": {"type": "dict", "default": {}, "no_log": False},
+            "values": {"type": "dict", "default": {}, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    ranks = Ranks(module)
+    removed = ranks.remove_unwanted()
+    ranks.write()
+    if any(path.startswith(UNIT_FOLDER) for path in ranks.outcome.changed):
+        ranks.systemctl("daemon-reload")
+    ranks.enable()
+    module.exit_json(
+        changed=bool(ranks.outcome.changed or removed),
+        paths=ranks.outcome.changed,
+        removed=removed,
+        ranks=ranks.report(),
+        diff=ranks.outcome.diff,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Rendering a role's templates for action plugins."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.template import generate_ansible_template_vars, trust_as_template
+
+
+def render(action: ActionBase, template: str, variables: dict[str, Any], task_vars: dict[str, Any]) -> str:
+    """Render a template of the role that the task is in, with variables besides those of the task."""
+    try:
+        source = action._find_needle("templates", template)
+    except AnsibleError as error:
+        raise AnsibleActionFail(str(error)) from error
+    text = trust_as_template(action._loader.get_text_file_contents(source))
+    available = {
+        **task_vars,
+        **generate_ansible_template_vars(path=template, fullpath=source),
+        **variables,
+    }
+    templar = action._templar.copy_with_new_env(searchpath=[os.path.dirname(source)], available_variables=available)
+    return str(templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True, "lstrip_blocks": True}))
