@@ -93,7 +93,7 @@ def show_endpoints(target: Target, inventory: Path) -> None:
     width = max(len(_title(endpoint)) for endpoint in found)
     for endpoint in found:
         messages.print(
-            f"  {_title(endpoint):{width}}  {endpoint.url}/v1  model {endpoint.model}, leader {endpoint.node}",
+            f"  {_title(endpoint):{width}}  {endpoint.url}/v1  {endpoint.model} on {endpoint.node}",
             markup=False,
             soft_wrap=True,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,8 +14,10 @@ from rich.table import Table
 from nimctl.cli.app import FormatOption, InventoryOption, messages, print_json
 from nimctl.cli.options import DeploymentArgument, json_wanted
 from nimctl.errors import DONE, FAILED
-from nimctl.run import checks
 from nimctl.run.target import load
+
+if TYPE_CHECKING:
+    from nimctl.run.checks import Check
 
 
 def register(app: typer.Typer) -> None:
@@ -31,8 +33,11 @@ def ask(
 ) -> None:
     """Ask each replica, through its leader, for health, models, a completion and a stream.
 
-    Asks from this machine, as a client would, and makes sure that no worker serves HTTP. Exit codes: 0 all passed, 1 something did not, 2 rejected.
+    Asks from this machine, as a client would, and makes sure that no worker serves HTTP. Exit codes:
+    0 all passed, 1 something did not, 2 rejected.
     """
+    from nimctl.run import checks  # the HTTP client is slow to import, and only this verb needs it
+
     as_json = json_wanted(output)
     target = load(inventory)
     done = []
@@ -56,12 +61,12 @@ def ask(
     raise typer.Exit(DONE if passed else FAILED)
 
 
-def _check(check: checks.Check) -> dict[str, object]:
+def _check(check: Check) -> dict[str, object]:
     values = asdict(check)
     return {"check": values.pop("kind"), **values}
 
 
-def _show(done: list[checks.Check]) -> None:
+def _show(done: list[Check]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("DEPLOYMENT", "REPLICA", "CHECK", "RESULT", "TIME", "DETAIL"):
         table.add_column(heading, justify="right" if heading in ("REPLICA", "TIME") else "left")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from nimctl.run.events import Event
 
 RANKS_MODULE = "nimctl.multinode.ranks"
+STATE_MODULE = "nimctl.multinode.rank_state"
 STOPPED = "it does not run"
 """What the module says of a rank that has to be started, not restarted."""
 
@@ -19,7 +20,7 @@ Action = Literal["start", "restart", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One task that would change a node; ``what`` names files, units or packages, ``diff`` is the text of it."""
+    """One task that would change a node; ``what`` names files, units or packages, ``diff`` is its text."""
 
     stage: str
     task: str
@@ -62,6 +63,7 @@ class Collector:
     def __init__(self, nodes: Iterable[str]) -> None:
         self._nodes = {name: NodeDifference(name) for name in nodes}
         self._reported: dict[str, dict[str, Mapping[str, str]]] = {}
+        self._moved: dict[str, set[str]] = {}
 
     def listen(self, event: Event) -> None:
         """Take in one event."""
@@ -73,6 +75,8 @@ class Collector:
             for name in event.result.get("removed") or []:
                 reason = "it is not in the description"
                 node.ranks.append(RankChange(name, name.rpartition("-")[0], "remove", reason))
+        if event.action == STATE_MODULE:
+            self._moved.setdefault(event.host, set()).update(event.result.get("names") or [])
         if event.changed:
             node.changes.append(Change(event.play, event.task, what(event.result), diff_text(event.result)))
 
@@ -82,27 +86,20 @@ class Collector:
         One rank that restarts alone does not find its group again, so that a reason at one rank of a replica
         restarts all of them.
         """
-        reasons: dict[str, list[tuple[str, str]]] = {}
+        causes: dict[str, str] = {}
         for ranks in self._reported.values():
             for name, rank in sorted(ranks.items()):
-                reasons.setdefault(rank["replica"], []).append((name, rank["reason"]))
-        for host, ranks in self._reported.items():
-            for name, rank in sorted(ranks.items()):
-                change = _decide(name, rank["replica"], rank["reason"], reasons[rank["replica"]])
-                if change is not None:
-                    self._nodes[host].ranks.append(change)
-        self._reported = {}
+                if rank["reason"]:
+                    causes.setdefault(rank["replica"], f"{name}: {rank['reason']}")
+        for host, names in self._moved.items():
+            for name in sorted(names):
+                rank = self._reported.get(host, {}).get(name, {})
+                own, replica = rank.get("reason", ""), rank.get("replica", name.rpartition("-")[0])
+                action: Action = "start" if own == STOPPED else "restart"
+                reason = own or causes.get(replica, "its replica restarts")
+                self._nodes[host].ranks.append(RankChange(name, replica, action, reason))
+        self._moved = {}
         return list(self._nodes.values())
-
-
-def _decide(name: str, replica: str, own: str, all_of_it: list[tuple[str, str]]) -> RankChange | None:
-    cause = next(((other, reason) for other, reason in all_of_it if reason), None)
-    if cause is None:
-        return None
-    if own == STOPPED:
-        return RankChange(name, replica, "start", own)
-    other, reason = cause
-    return RankChange(name, replica, "restart", own or f"{other}: {reason}")
 
 
 def what(result: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,15 +16,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ansible_runner import Runner, RunnerConfig
-from ansible_runner.exceptions import AnsibleRunnerException
-
 from nimctl.errors import NimctlError
 from nimctl.run import collection
 from nimctl.run.events import Event, read
 
 INTERRUPTED = 130
-LAUNCHER = Path(__file__).with_name("launch.py")
 
 PROMPTS: Mapping[str, tuple[str, str]] = {
     "-K": (r"BECOME password[^:]*:\s*?$", "BECOME password: "),
@@ -47,54 +42,6 @@ class Result:
     interrupted: bool
 
 
-class _Config(RunnerConfig):  # type: ignore[misc]
-    """Settings of one run: our own command line, the user's folder, and no environment on disk."""
-
-    def __init__(
-        self,
-        private: Path,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        folder: Path,
-        passwords: Mapping[str, str],
-    ) -> None:
-        super().__init__(
-            private_data_dir=str(private),
-            ident="run",
-            quiet=True,
-            suppress_env_files=True,
-            fact_cache_type="memory",
-            envvars=dict(environment),
-            passwords=dict(passwords),
-        )
-        self._private = private
-        self._words = list(command)
-        self._folder = folder
-        self.env: dict[str, str] = {}
-        self.process_environment: dict[str, str] = {}
-
-    def prepare_env(self) -> None:
-        """Let ansible-runner compose the environment, then keep it for the pipe alone."""
-        super().prepare_env()
-        if (
-            "ANSIBLE_HOST_KEY_CHECKING" not in (self.envvars or {})
-            and "ANSIBLE_HOST_KEY_CHECKING" not in os.environ
-        ):
-            # ansible-runner turns host key checking off where the variable is not set, against ansible.cfg.
-            self.env.pop("ANSIBLE_HOST_KEY_CHECKING", None)
-        self.process_environment = dict(self.env)
-        self.env = {"PATH": os.environ.get("PATH", os.defpath)}
-        self.cwd = str(self._folder)
-        self.pexpect_timeout = 0.5
-        self.suppress_output_file = True
-
-    def prepare_command(self) -> None:
-        """Start our launcher, which becomes the command once it has the environment."""
-        pipe, pid = self._private / "environment", self._private / "pid"
-        self.command = [sys.executable, "-I", "-S", str(LAUNCHER), str(pipe), str(pid), *self._words]
-        self.execution_mode = 3  # raw: the command is complete
-
-
 def ansible(
     words: Sequence[str],
     *,
@@ -114,12 +61,15 @@ def ansible(
     Raises:
         NimctlError: Ansible could not be started.
     """
+    # Slow to import, and most verbs never start Ansible.
+    from nimctl.run.command import AnsibleRunnerException, Command, Runner
+
     folder = folder or Path.cwd()
     added = collection.environment(collection.find(), folder=folder)
     environment = added | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_DEPRECATION_WARNINGS": "False"}
     command = [str(collection.executable(words[0])), *words[1:]]
     with _private_folder() as private:
-        config = _Config(private, command, environment, folder, _passwords(words))
+        config = Command(private, command, environment, folder, _passwords(words))
 
         def on_event(report: dict[str, Any]) -> bool:
             event = read(report)

@@ -48,8 +48,8 @@ class Seen:
 class RankStatus:
     """One rank as it was found.
 
-    ``since`` is a Unix time in seconds; ``digest`` the image that runs; ``outdated`` whether it runs from another
-    definition than the description's; ``generated`` and ``prompt`` count tokens since the start.
+    ``since`` is a Unix time in seconds; ``digest`` the image that runs; ``outdated`` whether it runs from
+    another definition than the description's; ``generated`` and ``prompt`` count tokens since the start.
     """
 
     name: str
@@ -86,7 +86,7 @@ def play(target: Target, metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[
     return [
         {
             "name": "Look at the ranks",
-            "hosts": "nim_nodes:nim_absent_nodes",
+            "hosts": "nim_cluster_nodes",
             "gather_facts": False,
             "tasks": [
                 {
@@ -134,8 +134,8 @@ def look(target: Target, limit: str | None = None) -> dict[str, Seen]:
 
 
 def compare(target: Target, seen: Mapping[str, Seen], now: float) -> list[RankStatus]:
-    """The status of every wanted rank, in the order of the placement, then of those that should not be there."""
-    found = [_wanted(rank, seen.get(rank.node), now) for rank in target.placement.ranks]
+    """The status of every wanted rank, as the description orders deployments, then of those that are too many."""
+    found = [_wanted(rank, seen.get(rank.node), now) for rank in target.ranks()]
     for node in sorted(seen):
         for name, item in sorted(seen[node].ranks.items()):
             if not item["wanted"]:

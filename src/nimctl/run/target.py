@@ -57,14 +57,17 @@ class Target:
         return {node.name: node for node in self.placement.cluster.nodes}
 
     def ranks(self, deployment: str | None = None, rank: str | None = None) -> list[Rank]:
-        """The ranks of a deployment, or the one that is named, in the order of the placement.
+        """The ranks of a deployment, or the one that is named; the leader of each replica first.
 
         Raises:
             RejectedError: there is no such deployment or rank; names the likely one.
         """
-        found = list(self.placement.ranks)
+        order = [item.name for item in self.placement.cluster.deployments]
+        found = sorted(
+            self.placement.ranks, key=lambda item: (order.index(item.deployment), item.replica, item.rank)
+        )
         if deployment is not None:
-            self._known("deployment", deployment, [item.name for item in self.placement.cluster.deployments])
+            self._known("deployment", deployment, order)
             found = [item for item in found if item.deployment == deployment]
         if rank is not None:
             self._known("rank", rank, [item.name for item in found])
@@ -72,7 +75,7 @@ class Target:
         return found
 
     def endpoints(self, deployment: str | None = None) -> list[Endpoint]:
-        """Where each replica serves, in the order of the placement."""
+        """Where each replica serves, as the description orders deployments."""
         served = {item.name: item.served_name or item.model for item in self.placement.cluster.deployments}
         return [
             Endpoint(
