@@ -19,7 +19,7 @@ class EngineFacts(Strict):
     """What one engine needs; ``shm`` and ``deadline`` go before the contract's."""
 
     gpus: Literal["required", "optional"]
-    devices: bool
+    devices: Literal["all", "gpus"]
     downloads: bool
     shm: str | None = None
     deadline: str | None = None

@@ -255,7 +255,9 @@ class Contract(Strict):
         texts += [word for option in self.options for word in option.words]
         for text in texts:
             if "{{" in text or "{%" in text:
-                raise ValueError(f"{text!r} holds a Jinja template; fields are written {{rank}}, in single braces")
+                raise ValueError(
+                    f"{text!r} holds a Jinja template; fields are written {{rank}}, in single braces"
+                )
             for name in _TEMPLATE.findall(text):
                 if name not in known:
                     raise ValueError(f"{{{name}}} in {text!r} is none of {', '.join(sorted(known))}")

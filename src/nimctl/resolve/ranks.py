@@ -248,8 +248,9 @@ def _options(
     shm = facts.shm or contract.shm
     if shm:
         options.append(f"--shm-size={shm}")
-    if facts.devices and seat.gpus:
+    if seat.gpus:
         options += [f"--device=nvidia.com/gpu={gpu}" for gpu in seat.gpus]
+    if seat.gpus and facts.devices == "all":
         options.append("--ulimit=stack=67108864")
         if role != "single" and node.fabric is not None and node.fabric.kind in {"infiniband", "roce"}:
             options += ["--device=/dev/infiniband", "--cap-add=IPC_LOCK", "--ulimit=memlock=-1"]
