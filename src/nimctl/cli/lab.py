@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,10 @@ from rich.table import Table
 
 from nimctl.cli.app import FormatOption, messages, print_json
 from nimctl.errors import RejectedError
+from nimctl.lab import faults
+from nimctl.lab.images import cache_folder
+from nimctl.lab.lock import locked
+from nimctl.lab.status import existing
 
 lab = typer.Typer(
     no_args_is_help=True, help="Start nodes to try everything on: containers that behave like bare machines."
@@ -128,6 +134,102 @@ def shell(
     argv = lab_shell.argv(name, node, context.args, sys.stdin.isatty() and sys.stdout.isatty())
     sys.stdout.flush()
     os.execvp(argv[0], argv)  # noqa: S606 (the point is to become that shell)
+
+
+fault = typer.Typer(no_args_is_help=True, help="Make something go wrong, and check that it did.")
+lab.add_typer(fault, name="fault")
+
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Name of a node.")]
+
+
+@contextmanager
+def _faulty(name: str) -> Iterator[faults.Field]:
+    """The lab that faults are made in, for nobody else meanwhile."""
+    with locked(cache_folder() / f"{name}.lock", lambda holder: _say(f"waiting: {holder} works on this lab")):
+        yield existing(name)
+
+
+def _tell(outcome: faults.Outcome, as_json: bool) -> None:
+    if as_json:
+        print_json(outcome.as_json())
+    else:
+        _say(f"{outcome.fault}: {'done' if outcome.changed else 'was in force already'}")
+
+
+@fault.command("kill-rank")
+def kill_rank(
+    rank: Annotated[str, typer.Argument(metavar="DEPLOYMENT-REPLICA-RANK", help="For example demo-0-1.")],
+    name: NameOption = "lab",
+    output: FormatOption = "text",
+) -> None:
+    """Kill a rank's process with SIGKILL, on whichever node it runs."""
+    as_json = _checked(output)
+    with _faulty(name) as field:
+        _tell(faults.kill_rank(field, rank), as_json)
+
+
+@fault.command()
+def stop(node: NodeArgument, name: NameOption = "lab", output: FormatOption = "text") -> None:
+    """Take a node's power away."""
+    as_json = _checked(output)
+    with _faulty(name) as field:
+        _tell(faults.stop(field, node), as_json)
+
+
+@fault.command()
+def cut(
+    node: NodeArgument, other: NodeArgument, name: NameOption = "lab", output: FormatOption = "text"
+) -> None:
+    """Cut the network between two nodes, also for connections that exist."""
+    as_json = _checked(output)
+    with _faulty(name) as field:
+        _tell(faults.cut(field, node, other), as_json)
+
+
+@fault.command()
+def lose(
+    node: NodeArgument,
+    other: NodeArgument,
+    percent: Annotated[int, typer.Argument(metavar="PERCENT", help="1 to 99.")],
+    name: NameOption = "lab",
+    output: FormatOption = "text",
+) -> None:
+    """Lose a share of the packets between two nodes."""
+    as_json = _checked(output)
+    with _faulty(name) as field:
+        _tell(faults.lose(field, node, other, percent), as_json)
+
+
+@fault.command()
+def slow(
+    node: NodeArgument,
+    rate: Annotated[str, typer.Argument(metavar="RATE", help="For example 200mbit.")],
+    name: NameOption = "lab",
+    output: FormatOption = "text",
+) -> None:
+    """Slow a node's link: limit what it sends."""
+    as_json = _checked(output)
+    with _faulty(name) as field:
+        _tell(faults.slow(field, node, rate), as_json)
+
+
+@lab.command()
+def heal(
+    nodes: Annotated[
+        list[str] | None, typer.Argument(metavar="[all | NODE...]", help="What to heal.")
+    ] = None,
+    name: NameOption = "lab",
+    output: FormatOption = "text",
+) -> None:
+    """End all faults, or those of some nodes: power, network, and ranks that systemd gave up on."""
+    as_json = _checked(output)
+    only = [] if not nodes or nodes == ["all"] else nodes
+    with _faulty(name) as field:
+        healed = faults.heal(field, only)
+    if as_json:
+        print_json({"healed": healed})
+    else:
+        _say(f"healed: {', '.join(healed)}" if healed else "there was nothing to heal")
 
 
 def _rendered(table: Table) -> str:

@@ -58,6 +58,7 @@ def _body(lab: Lab) -> str:
         if lab.gpus
         else "    gpu: {count: 0}                  # no GPU: the rehearsal engine takes one slot per node\n"
     )
+    plural = "s" if count > 1 else ""
     chosen = "    gpus: [0]\n" if lab.gpus else ""
     return f"""\
 plugin: nimctl.multinode.cluster
@@ -90,7 +91,7 @@ nodes:
     addresses: {addresses}
 {gpus}    fabric: {{kind: ethernet, rate: 10g, interface: eth0}}
 
-# One model, served by one replica: a tiny transformer whose layers are split over {min(count, 2)} node{"s" if count > 1 else ""}.
+# One model, served by one replica: a tiny transformer, its layers split over {min(count, 2)} rank{plural}.
 deployments:
   - name: demo
     model: rehearsal/tiny

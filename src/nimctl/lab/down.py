@@ -92,8 +92,8 @@ def _await_orphans(names: Names, scratch: Path, say: Say) -> None:
     while orphans := _orphans(names, scratch):
         if time.monotonic() > deadline:
             raise NimctlError(
-                f"Processes of an interrupted start of lab {names.lab} still run: {', '.join(map(str, orphans))}.\n"
-                "End them and run this again."
+                f"Processes of an interrupted start of lab {names.lab} still run: "
+                f"{', '.join(map(str, orphans))}.\nEnd them and run this again."
             )
         if not told:
             say("waiting for what an interrupted start left running")

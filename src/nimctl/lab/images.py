@@ -38,7 +38,8 @@ NODE_PACKAGES = (
     "kmod curl"
 )
 CACHED_PACKAGES = (
-    "podman docker.io docker-cli runc crun netavark aardvark-dns passt fuse-overlayfs iptables uidmap catatonit"
+    "podman docker.io docker-cli runc crun netavark aardvark-dns passt fuse-overlayfs iptables uidmap "
+    "catatonit"
 )
 
 
@@ -224,7 +225,7 @@ class Workshop:
         """
         if not shutil.which("mmdebstrap"):
             raise NimctlError(
-                f"{DEBIAN} cannot be pulled, and mmdebstrap, which would make one from packages, is missing.\n"
+                f"{DEBIAN} cannot be pulled, and mmdebstrap, which makes one from packages, is missing.\n"
                 "Install it: apt-get install mmdebstrap debian-archive-keyring"
             )
         sources = apt.detect()
@@ -241,7 +242,12 @@ class Workshop:
             *("mmdebstrap", *options, apt.RELEASE, "-", sources.archive),
         )
         log = scratch / "mmdebstrap.log"
-        with log.open("wb") as errors, subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors) as maker:
+        with (
+            log.open("wb") as errors,
+            subprocess.Popen(  # noqa: S603 (no input)
+                argv, stdout=subprocess.PIPE, stderr=errors
+            ) as maker,
+        ):
             assert maker.stdout
             self.engine(
                 "import",

@@ -76,7 +76,7 @@ class Keys:
             _server(certificate, key, self.ca, authority_key, registry)
 
     def write_known_hosts(self, addresses: dict[str, str]) -> None:
-        """Write down the nodes' host keys, under name and address, so that nobody has to trust a first sight."""
+        """Write down the nodes' host keys, so that nobody has to trust a first sight."""
         lines = []
         for node, address in sorted(addresses.items()):
             kind, key = self.host_key(node).with_suffix(".pub").read_text().split()[:2]

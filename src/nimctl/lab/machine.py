@@ -15,7 +15,10 @@ _LIMIT = re.compile(r"^(Max open files|Max processes)\s+\S+\s+(\S+)", re.MULTILI
 _PID_MAX = re.compile(r"^pid_max (\d+)$", re.MULTILINE)
 _CAPABILITIES = re.compile(r"^CapBnd:\s*([0-9a-f]+)$", re.MULTILINE)
 
-PROBE = "cat /proc/self/status /proc/self/limits; stat -fc 'cgroup %T' /sys/fs/cgroup; echo pid_max $(cat /proc/sys/kernel/pid_max)"
+PROBE = (
+    "cat /proc/self/status /proc/self/limits; stat -fc 'cgroup %T' /sys/fs/cgroup; "
+    "echo pid_max $(cat /proc/sys/kernel/pid_max)"
+)
 """A shell script whose output ``read_probe`` understands."""
 
 

@@ -16,7 +16,8 @@ def argv(name: str, node: str, command: Sequence[str], terminal: bool) -> list[s
     Raises:
         RejectedError: there is no such node, or it does not run.
     """
-    engine, _, lab = existing(name)
+    field = existing(name)
+    engine, lab = field.engine, field.lab
     container = lab.registry if node == "registry" else lab.nodes.get(node)
     if container is None:
         raise RejectedError(f"Lab {name} has no node {node}: {', '.join([*lab.nodes, 'registry'])}.")

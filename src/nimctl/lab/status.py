@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from nimctl.errors import NimctlError
 from nimctl.lab import inside
-from nimctl.lab.containers import Container, Containers, detect
+from nimctl.lab.containers import Container, detect
+from nimctl.lab.faults import Field
 from nimctl.lab.images import cache_folder
-from nimctl.lab.inside import Inside
 from nimctl.lab.names import Names
 
 
@@ -56,8 +55,8 @@ class Status:
         }
 
 
-def existing(name: str) -> tuple[Containers, Names, Inside]:
-    """A lab that is there.
+def existing(name: str) -> Field:
+    """A lab that is there, and how to reach into it.
 
     Raises:
         NimctlError: there is none of that name.
@@ -67,7 +66,7 @@ def existing(name: str) -> tuple[Containers, Names, Inside]:
     lab = inside.look(engine, names)
     if not lab.nodes:
         raise NimctlError(f"There is no lab {name}. `nimctl lab up --name {name}` starts one.")
-    return engine, names, lab
+    return Field(engine, names, lab)
 
 
 def status(name: str) -> Status:
@@ -76,18 +75,20 @@ def status(name: str) -> Status:
     Raises:
         NimctlError: there is no such lab.
     """
-    engine, _, lab = existing(name)
-    with ThreadPoolExecutor(max_workers=9) as pool:
-        rows = list(pool.map(lambda item: _row(item[0], item[1]), lab.nodes.items()))
+    field = existing(name)
+    engine, lab = field.engine, field.lab
+    faults = field.in_force()
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        rows = list(pool.map(lambda item: _row(item[0], item[1], faults[item[0]]), lab.nodes.items()))
     if lab.registry:
         address = lab.registry.labels[inside.ADDRESS]
         rows.append(Row("registry", address, lab.registry.state, "-", ()))
     return Status(name, engine.kind, str(lab.subnet), lab.inventory or "", tuple(rows))
 
 
-def _row(node: str, container: Container) -> Row:
+def _row(node: str, container: Container, faults: tuple[str, ...]) -> Row:
     address = container.labels[inside.ADDRESS]
-    return Row(node, address, container.state, ssh_state(address) if container.running else "-", ())
+    return Row(node, address, container.state, ssh_state(address) if container.running else "-", faults)
 
 
 def ssh_state(address: str) -> str:
@@ -97,8 +98,3 @@ def ssh_state(address: str) -> str:
             return "ok" if connection.recv(16).startswith(b"SSH-") else "no SSH on port 22"
     except OSError as error:
         return error.strerror or str(error)
-
-
-def inventory_of(name: str) -> Path:
-    """Where the inventory of a lab lies unless it was told otherwise."""
-    return Path("inventories") / name

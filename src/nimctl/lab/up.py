@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nimctl.errors import NimctlError, RejectedError
@@ -172,7 +173,7 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
 
 
 def _images(workshop: Workshop) -> Images:
-    """Make the images that are missing; the rehearsal image needs none of the others and is made beside them."""
+    """Make the images that are missing, all at once."""
     from nimctl.lab.rehearsal import rehearsal_image
 
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -183,7 +184,7 @@ def _images(workshop: Workshop) -> Images:
 
 
 def _settings(wish: Wish, before: Inside) -> tuple[str, int]:
-    """Container engine and number of GPU stand-ins: as wished, else as the lab has them, else podman and 0."""
+    """Container engine and GPU stand-ins: as wished, else as the lab has them, else podman and none."""
     labels = next(iter(before.nodes.values())).labels if before.nodes else {}
     engine = wish.container_engine or labels.get(inside.ENGINE) or "podman"
     if engine not in ("podman", "docker"):
@@ -329,7 +330,7 @@ def _apply(engine: Containers, names: Names, parts: dict[str, Part], changes: Ch
     with ThreadPoolExecutor(max_workers=9) as pool:
         jobs = [pool.submit(_remove, engine, names, name) for name in changes.remove]
         jobs += [pool.submit(_make, engine, names, parts[name]) for name in fresh]
-        jobs += [pool.submit(engine, "start", parts[name].name) for name in changes.start]
+        jobs += [pool.submit(_start, engine, parts[name]) for name in changes.start]
         for job in jobs:
             job.result()
 
@@ -338,6 +339,10 @@ def _remove(engine: Containers, names: Names, node: str) -> None:
     engine.remove_container(names.container(node))
     for volume in names.volumes(node).values():
         engine("volume", "rm", "--force", volume, check=False)
+
+
+def _start(engine: Containers, part: Part) -> None:
+    engine("start", part.name)
 
 
 def _make(engine: Containers, names: Names, part: Part) -> None:
@@ -364,7 +369,7 @@ def _wait(addresses: dict[str, str], registry: str, keys: Keys, say: Say) -> Non
     deadline = time.monotonic() + _READY_SECONDS
     with ThreadPoolExecutor(max_workers=9) as pool:
         jobs = {
-            pool.submit(_answers, lambda address=address: _ssh_banner(address), deadline): node
+            pool.submit(_answers, partial(_ssh_banner, address), deadline): node
             for node, address in addresses.items()
         }
         jobs[pool.submit(_answers, lambda: _registry_answers(registry, keys.ca), deadline)] = REGISTRY
@@ -373,7 +378,7 @@ def _wait(addresses: dict[str, str], registry: str, keys: Keys, say: Say) -> Non
         lines = "\n".join(f"  {name}: {error}" for name, error in silent.items())
         raise NimctlError(
             f"Started, but no answer within {_READY_SECONDS} s from:\n{lines}\n"
-            "Look inside with `nimctl lab shell NODE -- journalctl -b`, or take it down with `nimctl lab down`."
+            "Look inside with `nimctl lab shell NODE -- journalctl -b`, or take it down: `nimctl lab down`."
         )
     say("every node answers by SSH")
 

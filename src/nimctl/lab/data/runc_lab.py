@@ -6,12 +6,18 @@ and some development machines do not. What is asked for in vain is lowered, and 
 /var/log/runc-lab.log: the lab cannot show that a limit was really raised, but it shows that it was asked for.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
 
 RUNC = "/usr/local/libexec/nimctl-lab/runc"
 LOG = Path("/var/log/runc-lab.log")
@@ -62,7 +68,7 @@ CAPABILITIES = [
 ]
 
 
-def own_host():
+def own_host() -> Document:
     """What this machine allows: bounding set, hard limits, lowest OOM score, whether cgroups are v2."""
     status = Path("/proc/self/status").read_text()
     bounding = int(status.split("CapBnd:")[1].split()[0], 16)
@@ -78,31 +84,31 @@ def own_host():
     }
 
 
-def clamp_process(process, host):
+def clamp_process(process: Document, host: Document) -> list[str]:
     """Lower what a process asks for to what the host allows; says what was lowered."""
-    said = []
+    said: list[str] = []
     if host["bounding"] >> CAP_SYS_RESOURCE & 1:
         return said
     for limit in process.get("rlimits") or []:
         most = host["limits"].get(limit["type"], resource.RLIM_INFINITY)
         for side in ("hard", "soft"):
             if most != resource.RLIM_INFINITY and limit[side] > most:
-                said.append("%s %s %d -> %d" % (limit["type"], side, limit[side], most))
+                said.append(f"{limit['type']} {side} {limit[side]} -> {most}")
                 limit[side] = most
     score = process.get("oomScoreAdj")
     if score is not None and score < host["oom_score"]:
-        said.append("oomScoreAdj %d -> %d" % (score, host["oom_score"]))
+        said.append(f"oomScoreAdj {score} -> {host['oom_score']}")
         process["oomScoreAdj"] = host["oom_score"]
     allowed = {"CAP_" + name for number, name in enumerate(CAPABILITIES) if host["bounding"] >> number & 1}
-    dropped = set()
+    dropped: set[str] = set()
     for kind, names in (process.get("capabilities") or {}).items():
         dropped.update(set(names or []) - allowed)
         process["capabilities"][kind] = [name for name in names or [] if name in allowed]
-    said.extend("capability %s dropped" % name for name in sorted(dropped))
+    said.extend(f"capability {name} dropped" for name in sorted(dropped))
     return said
 
 
-def clamp_container(config, host):
+def clamp_container(config: Document, host: Document) -> list[str]:
     """Lower what a container asks for, and give it a cgroup namespace where cgroups are v1."""
     said = clamp_process(config.get("process") or {}, host)
     if not host["cgroup_v2"]:
@@ -113,7 +119,7 @@ def clamp_container(config, host):
     return said
 
 
-def option(arguments, names):
+def option(arguments: list[str], names: tuple[str, ...]) -> str | None:
     """The value of a command line option, as ``--name value`` or ``--name=value``."""
     for number, argument in enumerate(arguments):
         if argument in names and number + 1 < len(arguments):
@@ -124,18 +130,19 @@ def option(arguments, names):
     return None
 
 
-def rewrite(path, change, host):
+def rewrite(path: Path, change: Callable[[Document, Document], list[str]], host: Document) -> None:
     """Change a JSON file in place and log what was said about it."""
     document = json.loads(path.read_text())
     said = change(document, host)
     if said:
         path.write_text(json.dumps(document))
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with LOG.open("a") as log:
             for line in said:
-                log.write("%s %s %s\n" % (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), path, line))
+                log.write(f"{now} {path} {line}\n")
 
 
-def main():
+def main() -> None:
     """Change the container's or process's definition, then become runc."""
     arguments = sys.argv[1:]
     if "create" in arguments or "run" in arguments:
@@ -145,7 +152,7 @@ def main():
         process = option(arguments, ("--process", "-p"))
         if process:
             rewrite(Path(process), clamp_process, own_host())
-    os.execv(RUNC, [RUNC, *arguments])
+    os.execv(RUNC, [RUNC, *arguments])  # noqa: S606 (to become runc is the point)
 
 
 if __name__ == "__main__":
