@@ -1,4 +1,4 @@
-"""Write what is missing to ``cluster.lock.yml`` before a run, and refuse placements that must not be started."""
+"""Write what is missing to ``cluster.lock.yml`` before a run; refuse placements that must not be started."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class ActionModule(ActionBase):
         self.validate_argument_spec(argument_spec={"path": {"type": "path"}})
         if IMPORT_ERROR is not None:
             raise AnsibleActionFail(
-                "the Python package nimctl is missing in the environment of ansible-core; install it there with "
-                f"`pip install nimctl` ({IMPORT_ERROR})"
+                "the Python package nimctl is missing in the environment of ansible-core; install it there "
+                f"with `pip install nimctl` ({IMPORT_ERROR})"
             )
         variables = task_vars or {}
         result: dict[str, Any] = {"changed": False, "files": [], "changes": [], "notes": [], "diff": []}

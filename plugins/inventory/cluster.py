@@ -10,11 +10,11 @@ short_description: Inventory from a nimctl cluster description
 version_added: 0.1.0
 author: nimctl authors (@nimctl)
 description:
-  - Reads C(cluster.yml), validates it and places every rank, with C(cluster.lock.yml) beside it where there is one.
+  - Reads C(cluster.yml), validates it and places every rank, following C(cluster.lock.yml) beside it.
   - Every host gets C(nim_ranks), the ranks that it runs with everything their containers need.
   - Settings are variables of the group C(nim_cluster_nodes), so C(group_vars) and C(host_vars) win over them.
-  - Other files of the folder that name this plugin (C(cluster.lock.yml), contracts) are part of the description and
-    add nothing of their own.
+  - Other files of the folder that name this plugin (C(cluster.lock.yml), contracts) belong to the description
+    and add nothing of their own.
 requirements:
   - the Python package nimctl in the environment of ansible-core
 options:

@@ -5,11 +5,11 @@ DOCUMENTATION = r"""
 module: cluster_lock
 short_description: Write what is missing to a cluster's lock
 description:
-  - Looks up the digest of every image that is not locked yet and writes it, with the placement of every rank, to
-    C(cluster.lock.yml) beside the description that the run takes its inventory from.
+  - Looks up the digest of every image that is not locked yet and writes it, with the placement of every rank,
+    to C(cluster.lock.yml) beside the description that the run takes its inventory from.
   - What is locked stays. Only C(nimctl lock --upgrade) moves it.
-  - Fails, before any host is contacted, when the description is rejected or when a deployment must not be started (a
-    contract that is only shown, such as C(article) with a real image).
+  - Fails, before any host is contacted, when the description is rejected or when a deployment must not be
+    started (a contract that is only shown, such as C(article) with a real image).
   - Runs on the controller; use it on C(localhost), and refresh the inventory when it changed something.
 version_added: 0.1.0
 options:

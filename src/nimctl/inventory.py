@@ -1,8 +1,8 @@
 """The inventory of a cluster: what Ansible and every verb work from.
 
-``compose`` writes the shape of ``ansible-inventory --list --export``: groups with hosts, children and vars, and
-``_meta.hostvars``. All literal, flat and sorted, JSON types only, so that the difference of two inventories reads as
-a plan.
+``compose`` writes the shape of ``ansible-inventory --list --export``: groups with hosts, children and vars,
+and ``_meta.hostvars``. All literal, flat and sorted, JSON types only, so that the difference of two
+inventories reads as a plan.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _has_nvswitch(cluster: Cluster, node: Node) -> bool:
 
 
 def group_variables(cluster: Cluster) -> dict[str, Any]:
-    """Settings of the whole cluster, as variables of one group, so that group_vars and host_vars win over them."""
+    """Settings of the whole cluster, as variables of one group: group_vars and host_vars win over them."""
     folder = cluster.file.parent.absolute() if cluster.file else Path.cwd()
     engine = cluster.stack.container_engine
     variables: dict[str, Any] = {
@@ -223,7 +223,7 @@ def _ssh_word(path: str) -> str:
 
 
 def registry_logins(cluster: Cluster) -> list[dict[str, str]]:
-    """Which registries want a login: those described with a password, and nvcr.io where the NGC key is described."""
+    """Which registries want a login: those with a password, and nvcr.io where the NGC key is described."""
     logins = [
         {"host": registry.host, "secret": registry.password, "username": registry.username}
         for registry in cluster.stack.container_engine.registries

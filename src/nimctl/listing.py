@@ -15,8 +15,8 @@ _PROFILE = "inventory_legacy"
 def as_list(composed: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """What ``ansible-inventory --list`` prints for a composed inventory.
 
-    Variables of groups are merged into their hosts, with ``group_vars`` and ``host_vars`` of ``folder`` winning over
-    what the description says, as in Ansible. Groups without hosts and children are left out.
+    Variables of groups are merged into their hosts, with ``group_vars`` and ``host_vars`` of ``folder``
+    winning over what the description says, as in Ansible. Groups without hosts and children are left out.
     """
     files = _Files(folder)
     hostvars = composed["_meta"]["hostvars"]
@@ -61,7 +61,7 @@ def _hosts(composed: Mapping[str, Any], group: str) -> dict[str, Any]:
 
 
 def _memberships(composed: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The groups of every host, those that contain it through a child included, in Ansible's order of precedence."""
+    """The groups of every host, parents of its groups included, in Ansible's order of precedence."""
     found: dict[str, list[str]] = {}
     for group in sorted(composed.keys() - {"_meta", "all", EVERYONE}):
         for host in composed[group].get("hosts", ()):
@@ -124,6 +124,7 @@ class _Files:
                 variables = combine_vars(variables, loaded or {})
         except AnsibleError as error:
             raise NimctlError(
-                f"{folder / name}: cannot be read: {error}. `ansible-inventory --list` with the vault's password shows it"
+                f"{folder / name}: cannot be read: {error}. `ansible-inventory --list` with the vault's "
+                "password shows it"
             ) from error
         return variables

@@ -1,7 +1,6 @@
 """``cluster.lock.yml``: what a run must not move by itself, the image digests and the placement.
 
-This module holds the shape, reading and writing; ``lockfile`` of the command line and the first run decide what
-goes into it.
+This module holds the shape, reading and writing; ``locking`` decides what goes into it.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSeats:
-    """The places of one replica's ranks, rank 0 first, and its internal ports by the contract's name for them."""
+    """The places of one replica's ranks, rank 0 first, and its internal ports by name."""
 
     seats: tuple[Seat, ...]
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -64,7 +63,7 @@ def lock_file(folder: Path) -> Path:
 
 
 def read_lock(folder: Path) -> Lock | None:
-    """The lock beside a description, None where there is none; raises DescriptionError with every problem located."""
+    """The lock beside a description, None where there is none; raises DescriptionError, all located."""
     file = lock_file(folder)
     if not file.exists():
         return None
@@ -185,7 +184,7 @@ def _quoted(text: str) -> str:
 
 
 def write_lock(folder: Path, lock: Lock) -> bool:
-    """Write the lock in one step, so that a reader never sees half of it; returns whether the file changed."""
+    """Write the lock in one step, so that nobody reads half of it; returns whether the file changed."""
     file = lock_file(folder)
     text = format_lock(lock)
     try:

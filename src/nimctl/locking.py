@@ -1,4 +1,4 @@
-"""What belongs into the lock of a cluster: what is missing is added, what stands there moves only when asked."""
+"""What belongs into a lock: what is missing is added, what stands there moves only when asked."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def plan(
 ) -> Plan:
     """Work out the lock of a description.
 
-    ``upgrade`` names what may move: ``images``, ``placement``, or deployments. ``lookup`` None asks no registry and
-    leaves images out whose digest is not known. ``given`` are digests that a person states.
+    ``upgrade`` names what may move: ``images``, ``placement``, or deployments. ``lookup`` None asks no
+    registry and leaves images out whose digest is not known. ``given`` are digests that a person states.
     Raises DescriptionError, RejectedError, and what ``lookup`` raises.
     """
     cluster = load(path)
@@ -94,7 +94,8 @@ def _check(cluster: Cluster, upgrade: frozenset[str], given: Mapping[str, str]) 
     for reference, digest in given.items():
         if reference not in references:
             raise RejectedError(
-                f"--image {reference}: no deployment has this image; they have {', '.join(sorted(references))}"
+                f"--image {reference}: no deployment has this image; they have "
+                f"{', '.join(sorted(references))}"
             )
         if not is_digest(digest):
             raise RejectedError(f"--image {reference}={digest}: expected sha256: and 64 hexadecimal digits")

@@ -88,5 +88,6 @@ def _from_vault(folder: Path, variable: str, where: str) -> str:
         return str(variables[variable]).strip() if variable in variables else ""
     except AnsibleError as error:
         raise SecretError(
-            f"{where}, but the variable {variable} cannot be decrypted: {error}. Set ANSIBLE_VAULT_PASSWORD_FILE"
+            f"{where}, but the variable {variable} cannot be decrypted: {error}. "
+            "Set ANSIBLE_VAULT_PASSWORD_FILE"
         ) from error

@@ -1,7 +1,7 @@
 """Write JSON-like data as block-style YAML, quickly.
 
-PyYAML's dumper, also the one in C, takes minutes for the inventory of 10,000 nodes; this knows only mappings with text
-keys, lists, text, integers, booleans and nothing, and takes seconds. What it writes, PyYAML reads back unchanged.
+PyYAML's dumper takes minutes for the inventory of 10,000 nodes; this knows only mappings with text keys,
+lists, text, numbers, booleans and nothing, and takes seconds. What it writes, PyYAML reads back unchanged.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-# Text that is the same text without quotes for YAML 1.1 and 1.2: begins with a letter, "/" or "_", and is no word
-# that means something else. Everything else is quoted as JSON, which is valid YAML.
+# Text that is the same text without quotes for YAML 1.1 and 1.2: begins with a letter, "/" or "_", and is no
+# word that means something else. Everything else is quoted as JSON, which is valid YAML.
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?:[ :=,][A-Za-z0-9_./@+-]+)*")
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 

@@ -42,9 +42,9 @@ def lock(
 ) -> None:
     """Write what is missing to cluster.lock.yml: image digests and the placement of every rank.
 
-    What is locked stays: a moved tag or one node more changes nothing. `nimctl lock --upgrade` asks the registries
-    again and places anew; `nimctl lock --upgrade images`, `... placement` or `... r1` moves only that. Every difference
-    is shown before it is written.
+    What is locked stays: a moved tag or one node more changes nothing. `nimctl lock --upgrade` asks the
+    registries again and places anew; `nimctl lock --upgrade images`, `... placement` or `... r1` moves only
+    that. Every difference is shown before it is written.
     """
     if what and not upgrade:
         raise RejectedError(f"{' '.join(what)}: is only understood with --upgrade")

@@ -1,4 +1,4 @@
-"""Which contract a deployment speaks: the one it names, its engine's only one, or a hint from the image's tag."""
+"""Which contract a deployment speaks: the one it names, its engine's only one, or a hint from the tag."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def choose(deployment: Deployment, nodes: int, contracts: Mapping[str, Contract]
             wanted = hint_.nodes == "any" or (hint_.nodes == "one") == (nodes == 1)
             if hint_.engine == engine and wanted and re.fullmatch(hint_.tag, tag):
                 note = (
-                    f"deployment {deployment.name}: contract {identifier} inferred from the tag {tag!r} of its image "
-                    f"({hint_.why}); write `contract: {identifier}` to make it certain"
+                    f"deployment {deployment.name}: contract {identifier} inferred from the tag {tag!r} "
+                    f"of its image ({hint_.why}); write `contract: {identifier}` to make it certain"
                 )
                 return Choice(contracts[identifier], note)
     seen = f"the tag {tag!r}" if tag else "an image without a tag"

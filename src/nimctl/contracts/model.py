@@ -1,8 +1,9 @@
 """The shape of a contract file: how the ranks of one engine find each other, as data.
 
-A contract says for each role of a rank (``leader``, ``worker``, or ``single`` for a replica on one node) which
-environment, command, options and ports it gets. Values are templates: ``{leader_address}`` and the other names in
-``FIELDS`` are filled in for every rank. Every row says why it is there, where that was learned, and how sure it is.
+A contract says for each role of a rank (``leader``, ``worker``, or ``single`` for a replica on one node)
+which environment, command, options and ports it gets. Values are templates: ``{leader_address}`` and the
+other names in ``FIELDS`` are filled in for every rank. Every row says why it is there, where that was
+learned, and how sure it is.
 """
 
 from __future__ import annotations

@@ -52,9 +52,9 @@ def builtin() -> Mapping[str, Contract]:
 
 
 def load_contracts(folder: Path | None = None) -> Mapping[str, Contract]:
-    """Our contracts and the user's from ``contracts/`` beside the description; a user's replaces ours of the same id.
+    """Our contracts and the user's from ``contracts/`` beside the description.
 
-    Raises DescriptionError with the problems of all files.
+    A user's contract replaces ours of the same id. Raises DescriptionError with the problems of all files.
     """
     found = dict(builtin())
     if folder is None or not (folder / "contracts").is_dir():

@@ -1,4 +1,4 @@
-"""From a description (and its lock) to the placement of every rank: pure, the same input gives the same output."""
+"""From a description (and its lock) to the placement of every rank: same input, same output, no I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def resolve(
 ) -> Placement:
     """Place every rank of a cluster.
 
-    ``lock`` keeps what was placed before in its place; ``contracts`` are those that may be used (default: ours).
+    ``lock`` keeps what was placed before in its place; ``contracts`` are those that may be used (None: ours).
     Raises PlacementError with every problem.
     """
     lock = lock or Lock()
@@ -58,8 +58,8 @@ def resolve(
         image, pinned = image_of(request.deployment, lock)
         if not pinned:
             notes.append(
-                f"deployment {request.deployment.name}: {image} has no digest yet; `nimctl lock` or the first run "
-                "looks it up and writes it to cluster.lock.yml"
+                f"deployment {request.deployment.name}: {image} has no digest yet; `nimctl lock` or the "
+                "first run looks it up and writes it to cluster.lock.yml"
             )
         for number, (shape, seats) in enumerate(seating.seats[request.index]):
             ranks += replica(
@@ -95,8 +95,8 @@ def _missing_keys(cluster: Cluster, requests: Sequence[Request]) -> list[Problem
                 if key.required and key.secret not in cluster.secrets:
                     problems.append(
                         request.problem(
-                            f"the engine downloads its model with {key.variable}; add `{key.secret}` under `secrets` "
-                            "(a source, such as {env: "
+                            f"the engine downloads its model with {key.variable}; add `{key.secret}` under "
+                            "`secrets` (a source, such as {env: "
                             + key.variable
                             + "}), or weights.path where it lies already",
                             "weights",
@@ -112,8 +112,8 @@ def _refusals(request: Request) -> list[Problem]:
             instead = f"; write `contract: {refusal.use}`" if refusal.use else ""
             found.append(
                 request.problem(
-                    f"deployment {request.deployment.name}: contract {request.contract.id} is only shown, never started "
-                    f"with engine {request.deployment.engine}, because {refusal.why}{instead}",
+                    f"deployment {request.deployment.name}: contract {request.contract.id} is only shown, "
+                    f"never started with engine {request.deployment.engine}, because {refusal.why}{instead}",
                     "contract",
                 )
             )

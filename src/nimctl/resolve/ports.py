@@ -33,7 +33,7 @@ class Ports:
     def assign(
         self, requests: Sequence[Request], seats: Mapping[int, Sequence[Sequence[Seat]]], lock: Lock
     ) -> Mapping[Key, Mapping[str, int]]:
-        """Give every port of every replica its number: what cannot move first, then what the lock says, then the rest."""
+        """Give every port its number: what cannot move first, then what the lock says, then the rest."""
         everyone = [
             (request, number, places)
             for request in requests

@@ -1,4 +1,4 @@
-"""Write out every rank of a replica: environment, command, options, mounts, health, and the hash over all of it."""
+"""Write out every rank of a replica: environment, command, options, mounts, health, and a hash of it all."""
 
 from __future__ import annotations
 

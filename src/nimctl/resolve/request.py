@@ -12,21 +12,21 @@ from nimctl.description.document import Deployment
 from nimctl.description.nodeset import NodeSetError, expand
 from nimctl.description.words import listing, nearest
 from nimctl.errors import Problem
-from nimctl.resolve.shape import Shape, ShapeError, on_free_nodes, on_given_nodes
+from nimctl.resolve.shape import Machine, Shape, ShapeError, on_free_nodes, on_given_nodes
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Machines that may share a replica: the same GPUs and the same fabric. ``capacity`` is GPUs, or one slot."""
+    """Machines that may share a replica: the same GPUs and the same fabric."""
 
     gpu_model: str | None
     gpu_count: int
     fabric: str
 
     @property
-    def capacity(self) -> int:
-        """GPUs of a node; on a node without GPUs its one slot."""
-        return self.gpu_count or 1
+    def machine(self) -> Machine:
+        """What one node of this kind offers."""
+        return Machine(self.gpu_count)
 
 
 def kind_of(node: Node) -> Kind:
@@ -39,8 +39,8 @@ def kind_of(node: Node) -> Kind:
 class Request:
     """One deployment that was understood.
 
-    ``hosts`` are its nodes as written, None when it is to be placed; ``shapes`` says for each kind of node how a
-    replica would be split there (one entry when ``hosts`` are given).
+    ``hosts`` are its nodes as written, None when it is to be placed; ``shapes`` says for each kind of node
+    how a replica would be split there (one entry when ``hosts`` are given).
     """
 
     index: int
@@ -72,7 +72,7 @@ def understand(
 ) -> Request:
     """Read one deployment; raises RequestError.
 
-    ``free`` are the nodes that may be chosen when the deployment names none, ``by_name`` all nodes of the cluster.
+    ``free`` are the nodes that may be chosen when the deployment names none, ``by_name`` all nodes.
     """
     deployment = cluster.deployments[index]
     needs_gpus = engines()[deployment.engine].gpus == "required"
@@ -106,9 +106,9 @@ def understand(
         notes.append(choice.note)
     if hosts and deployment.gpus is None and hosts[0].gpu_count:
         used = shapes[kinds[0]].gpus
-        if used < kinds[0].capacity:
+        if used < hosts[0].gpu_count:
             notes.append(
-                f"deployment {deployment.name}: uses {used} of the {kinds[0].capacity} GPUs of each host"
+                f"deployment {deployment.name}: uses {used} of the {hosts[0].gpu_count} GPUs of each host"
             )
     return Request(index, deployment, hosts, shapes, choice.contract, tuple(notes))
 
@@ -174,7 +174,7 @@ def _hosts(
 
 
 def _kinds(deployment: Deployment, index: int, free: Sequence[Node], needs_gpus: bool) -> list[Kind]:
-    """The kinds of nodes that a deployment may be placed on: those with GPUs first, in the order of the file."""
+    """The kinds of nodes that a deployment may be placed on: with GPUs first, in the order of the file."""
     found = list(dict.fromkeys(kind_of(node) for node in free))
     with_gpus = [kind for kind in found if kind.gpu_count]
     without = [kind for kind in found if not kind.gpu_count]
@@ -192,7 +192,8 @@ def _kinds(deployment: Deployment, index: int, free: Sequence[Node], needs_gpus:
             [
                 _at(
                     index,
-                    "there is no node to place it on (nodes that serve storage are only used when `hosts` names them)",
+                    "there is no node to place it on (nodes that serve storage are used only when `hosts` "
+                    "names them)",
                 )
             ]
         )
@@ -202,8 +203,8 @@ def _kinds(deployment: Deployment, index: int, free: Sequence[Node], needs_gpus:
 def _shape(deployment: Deployment, kind: Kind, hosts: tuple[Node, ...] | None) -> Shape:
     chosen = len(deployment.gpus) if deployment.gpus is not None else None
     if hosts is None:
-        return on_free_nodes(deployment.parallel, kind.capacity, chosen)
-    return on_given_nodes(deployment.parallel, len(hosts) // deployment.replicas, kind.capacity, chosen)
+        return on_free_nodes(deployment.parallel, kind.machine, chosen)
+    return on_given_nodes(deployment.parallel, len(hosts) // deployment.replicas, kind.machine, chosen)
 
 
 def _contradictions(deployment: Deployment, index: int, contract: Contract) -> list[Problem]:

@@ -1,7 +1,7 @@
 """Where every rank sits: which node, which GPUs.
 
-What the lock says and what a deployment names come first, in the order of the file; then the others are placed, each
-on the first nodes that have room. The result depends on nothing but the description and the lock.
+What the lock says and what a deployment names come first, in the order of the file; then the others are
+placed, each on the first nodes that have room. The result depends on the description and the lock alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nimctl.resolve.shape import Shape
 
 @dataclass(slots=True)
 class Occupancy:
-    """Who uses which GPU and which API port of each node, by deployment name, and how many ranks each node has."""
+    """Who uses which GPU and API port of each node, by deployment name, and how many ranks a node has."""
 
     gpus: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
     endpoints: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
@@ -119,7 +119,7 @@ class _Placer:
         return request.hosts[replica * size : (replica + 1) * size]
 
     def _locked_seats(self, request: Request) -> bool:
-        """Take what the lock says as far as it fits the description; True when the lock cannot be followed."""
+        """Take what the lock says where it fits the description; True when the lock cannot be followed."""
         replicas = self.lock.placement.get(request.deployment.name, ())
         usable: list[tuple[int, Shape, tuple[Seat, ...]]] = []
         for number, locked in enumerate(replicas[: request.deployment.replicas]):
@@ -135,8 +135,8 @@ class _Placer:
             shape = self._fits(request, number, locked)
             if shape is None:
                 self.result.notes.append(
-                    f"deployment {request.deployment.name}: replica {number} no longer fits its place in the lock, "
-                    "because the description changed; it is placed anew"
+                    f"deployment {request.deployment.name}: replica {number} no longer fits its place in the "
+                    "lock, because the description changed; it is placed anew"
                 )
                 continue
             usable.append((number, shape, locked.seats))
@@ -177,7 +177,7 @@ class _Placer:
         return shape
 
     def _whole_hosts(self, request: Request) -> None:
-        """Replicas whose nodes and GPUs are both given: by the description, or because they use all of a node."""
+        """Replicas whose nodes and GPUs are both given: by `gpus`, or because they use all of a node."""
         gpus = request.deployment.gpus
         for number in self._missing(request):
             nodes = self._nodes_of(request, number)

@@ -1,4 +1,7 @@
-"""How one replica is split: over how many nodes, with how many GPUs of each."""
+"""How one replica is split: over how many nodes, with how many GPUs of each.
+
+On nodes without GPUs a rank takes the node's one slot, which counts like a GPU.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,34 @@ from nimctl.description.document import Parallel
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One replica: ``nodes`` times ``gpus`` (slots, on nodes without GPUs) equals ``tensor`` times ``pipeline``."""
+    """One replica: ``nodes`` x ``gpus`` (slots, on nodes without GPUs) equals ``tensor`` x ``pipeline``."""
 
     nodes: int
     gpus: int
     tensor: int
     pipeline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What one node offers: its GPUs, or the one slot of a node without (``gpus`` 0)."""
+
+    gpus: int
+
+    @property
+    def capacity(self) -> int:
+        """GPUs or slots."""
+        return self.gpus or 1
+
+    def count(self, number: int) -> str:
+        """``8 GPUs``, ``1 slot``."""
+        return _count(number, "GPU" if self.gpus else "slot")
+
+    def many(self, nodes: int, used: int) -> str:
+        """``2 nodes with 8 GPUs each``."""
+        if not self.gpus:
+            return f"{_count(nodes, 'node')} without GPU, one slot each"
+        return f"{_count(nodes, 'node')} with {self.count(used)}{' each' if nodes > 1 else ''}"
 
 
 class ShapeError(ValueError):
@@ -25,49 +50,48 @@ class ShapeError(ValueError):
         super().__init__(message)
 
 
-def on_given_nodes(parallel: Parallel, nodes: int, capacity: int, gpus: int | None) -> Shape:
-    """The shape of a replica on so many nodes with ``capacity`` GPUs each, of which it uses ``gpus`` (None: as needed)."""
+def on_given_nodes(parallel: Parallel, nodes: int, machine: Machine, gpus: int | None) -> Shape:
+    """The shape of a replica on given nodes, of whose GPUs it uses so many (None: as the parallelism asks)."""
     tensor, pipeline = parallel.tensor, parallel.pipeline
-    has = f"{_count(nodes, 'node')} with {_count(gpus or capacity, 'GPU')}{' each' if nodes > 1 else ''}"
+    capacity = machine.capacity
+    has = machine.many(nodes, gpus or capacity)
     if gpus is not None:
-        return _checked(_fill_world(parallel, nodes, gpus, has), parallel, has)
+        return _checked(_complete(parallel, nodes, gpus, machine), parallel)
     if tensor and pipeline:
         world = tensor * pipeline
         if world > nodes * capacity or world % nodes:
             raise ShapeError(
-                f"asks for {tensor} x {pipeline} = {world} GPUs, but the replica has {has}: {_sum(nodes, capacity)}"
+                f"asks for {tensor} x {pipeline} = {machine.count(world)}, but the replica has {has}"
             )
         shape = Shape(nodes, world // nodes, tensor, pipeline)
+    elif tensor and tensor > capacity and tensor % nodes == 0:
+        shape = Shape(nodes, tensor // nodes, tensor, 1)
     elif tensor:
-        if tensor > capacity and tensor % nodes == 0:
-            shape = Shape(nodes, tensor // nodes, tensor, 1)
-        else:
-            shape = Shape(nodes, tensor, tensor, nodes)
+        shape = Shape(nodes, tensor, tensor, nodes)
     elif pipeline:
         if (capacity * nodes) % pipeline:
             raise ShapeError(
-                f"{pipeline} stages do not divide the GPUs of the replica, {has}", "parallel", "pipeline"
+                f"{pipeline} stages do not divide what the replica has, {has}", "parallel", "pipeline"
             )
         shape = Shape(nodes, capacity, capacity * nodes // pipeline, pipeline)
     else:
         shape = Shape(nodes, capacity, capacity, nodes)
     if shape.gpus > capacity:
-        raise ShapeError(
-            f"asks for {shape.gpus} GPUs of each node, but the replica has {has}", "parallel", "tensor"
-        )
-    return _checked(shape, parallel, has)
+        message = f"asks for {machine.count(shape.gpus)} of each node, but the replica has {has}"
+        raise ShapeError(message, "parallel", "tensor")
+    return _checked(shape, parallel)
 
 
-def on_free_nodes(parallel: Parallel, capacity: int, gpus: int | None) -> Shape:
-    """The shape of a replica that chooses its nodes: as few as possible, all with ``capacity`` GPUs."""
+def on_free_nodes(parallel: Parallel, machine: Machine, gpus: int | None) -> Shape:
+    """The shape of a replica that chooses its nodes: as few as possible, all of this kind."""
     tensor, pipeline = parallel.tensor, parallel.pipeline
+    capacity = machine.capacity
     if gpus is not None:
-        world = (tensor or 1) * (pipeline or 1) if tensor else gpus * (pipeline or 1)
+        world = (tensor * (pipeline or 1)) if tensor else gpus * (pipeline or 1)
         if world % gpus:
-            raise ShapeError(
-                f"{tensor} x {pipeline or 1} = {world} GPUs do not divide by the {len_gpus(gpus)} of each node"
-            )
-        return _checked(_fill_world(parallel, world // gpus, gpus, f"{gpus} GPUs on each node"), parallel, "")
+            asked = f"{tensor} x {pipeline or 1} = {machine.count(world)}"
+            raise ShapeError(f"asks for {asked}, which do not divide by the {gpus} of each node in `gpus`")
+        return _checked(_complete(parallel, world // gpus, gpus, machine), parallel)
     if not tensor:
         nodes = pipeline or 1
         return Shape(nodes, capacity, capacity, nodes)
@@ -77,14 +101,14 @@ def on_free_nodes(parallel: Parallel, capacity: int, gpus: int | None) -> Shape:
         if rest == 0 and (share % tensor == 0 or parallel.across_nodes):
             return Shape(nodes, share, tensor, pipeline or 1)
     raise ShapeError(
-        f"{tensor} GPUs for each layer are more than the {capacity} of a node; use less, more pipeline stages, or set "
-        "parallel.across_nodes: true to let tensor parallelism leave a node",
+        f"{tensor} share each layer, more than the {machine.count(capacity)} of a node; use less and more "
+        "pipeline stages, or set parallel.across_nodes: true to let tensor parallelism leave a node",
         "parallel",
         "tensor",
     )
 
 
-def _fill_world(parallel: Parallel, nodes: int, gpus: int, has: str) -> Shape:
+def _complete(parallel: Parallel, nodes: int, gpus: int, machine: Machine) -> Shape:
     """Complete what is missing of tensor and pipeline, for GPUs that are all given."""
     world = nodes * gpus
     tensor, pipeline = parallel.tensor, parallel.pipeline
@@ -92,36 +116,26 @@ def _fill_world(parallel: Parallel, nodes: int, gpus: int, has: str) -> Shape:
         tensor, pipeline = gpus, nodes
     elif tensor is None:
         pipeline = pipeline or 1
-        tensor = world // pipeline
+        tensor = max(world // pipeline, 1)
     elif pipeline is None:
         pipeline = max(world // tensor, 1)
     if tensor * pipeline != world:
-        raise ShapeError(
-            f"{tensor} x {pipeline} = {tensor * pipeline} GPUs, but the replica has {has}: {_sum(nodes, gpus)}"
-        )
+        asked = f"{tensor} x {pipeline} = {machine.count(tensor * pipeline)}"
+        raise ShapeError(f"asks for {asked}, but the replica has {machine.many(nodes, gpus)}")
     return Shape(nodes, gpus, tensor, pipeline)
 
 
-def _checked(shape: Shape, parallel: Parallel, has: str) -> Shape:
+def _checked(shape: Shape, parallel: Parallel) -> Shape:
     if shape.gpus % shape.tensor and not parallel.across_nodes:
         raise ShapeError(
-            f"{shape.tensor} GPUs share each layer, but a node gives only {shape.gpus}, so every layer would cross "
-            f"the network ({has}); use tensor: {shape.gpus} with pipeline: {shape.nodes}, or set "
-            "parallel.across_nodes: true if that is wanted",
+            f"{shape.tensor} share each layer, but a node gives only {shape.gpus}, so every layer would cross "
+            f"the network; use tensor: {shape.gpus} and pipeline: {shape.nodes}, or set parallel.across_nodes: "
+            "true if that is wanted",
             "parallel",
             "tensor",
         )
     return shape
 
 
-def len_gpus(count: int) -> str:
-    """``1 GPU`` or ``8 GPUs``."""
-    return _count(count, "GPU")
-
-
 def _count(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _sum(nodes: int, gpus: int) -> str:
-    return f"{nodes} x {gpus} = {nodes * gpus}"
