@@ -42,18 +42,19 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, state: State) -> None:
-        listener = listen(state.launch.host, state.launch.port)
+    def __init__(self, state: State, port: int) -> None:
+        listener = listen(state.launch.host, port)
         self.address_family = listener.family
         super().__init__(listener.getsockname()[:2], Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
+        self.server_port = port
         self.state = state
 
     def start(self) -> None:
         """Answer in the background."""
         threading.Thread(target=self.serve_forever, daemon=True, name="http").start()
-        where = api_address(self.state.launch.host, self.state.launch.port)
+        where = api_address(self.state.launch.host, self.server_port)
         log.info("HTTP server listening on %s", where)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -29,6 +29,7 @@ class Launch:
     ``rank`` is None where the leader hands out numbers in order of arrival; such a rank also leaves
     ``nodes``, ``tensor`` and ``pipeline`` 0 and is told. ``host`` and ``address`` are empty for every address
     and for one found out. ``announce`` is printed by the leader once workers can reach it.
+    ``health_port`` is a second port with the same routes.
     """
 
     contract: str
@@ -45,6 +46,7 @@ class Launch:
     port: int = 8000
     host: str = ""
     address: str = ""
+    health_port: int = 0
     announce: str = ""
     api_key: str = ""
     log_level: str = "INFO"

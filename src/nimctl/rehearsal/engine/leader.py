@@ -26,7 +26,8 @@ def run(launch: Launch) -> None:
     settings = launch.settings
     Layout.make(launch.nodes, launch.tensor, launch.pipeline, settings.layers, settings.heads, settings.share)
     state = State(launch, Metrics(launch.served[0], launch.dialect.prefix))
-    server = _listen(state) if launch.dialect.early else None
+    if launch.dialect.early:
+        _listen(state)
     rendezvous = Rendezvous(launch)
     if launch.announce:
         log.info("%s", launch.announce)
@@ -39,7 +40,8 @@ def run(launch: Launch) -> None:
     engine.start()
     _warm_up(engine)
     engine.metrics = state.metrics
-    server = server or _listen(state)
+    if not launch.dialect.early:
+        _listen(state)
     state.engine = engine
     log.info(
         "ready, serving %s on %s",
@@ -52,14 +54,15 @@ def run(launch: Launch) -> None:
     log.error("the engine is dead, rank 0 exits")
 
 
-def _listen(state: State) -> Server:
+def _listen(state: State) -> None:
+    launch = state.launch
+    ports = dict.fromkeys((launch.port, launch.health_port or launch.port))
     try:
-        server = Server(state)
+        for port in ports:
+            Server(state, port).start()
     except OSError as error:
-        where = api_address(state.launch.host, state.launch.port)
+        where = api_address(launch.host, port)
         raise RankError(f"cannot serve on {where}: {error}") from error
-    server.start()
-    return server
 
 
 def _topology(group: Group, runner: Runner) -> list[dict[str, object]]:

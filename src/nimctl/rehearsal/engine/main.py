@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 from . import leader, worker
-from .contracts import native, nim1_env
+from .contracts import article, native, nim1_env, nim2_ray, nim_variant, sglang, vllm
 from .errors import EngineDeadError, LaunchError, RankError
 from .launch import Launch
 from .log import log, set_rank, start
@@ -21,19 +21,32 @@ def start_server(arguments: Sequence[str], environment: Mapping[str, str]) -> La
     """`/opt/nim/start_server.sh`, the image's default: the environment tells which contract is spoken."""
     if arguments:
         raise LaunchError([f"start_server.sh takes no arguments, got {' '.join(arguments)}"], exit_code=2)
-    if any(name in environment for name in ("REHEARSAL_RANK", "REHEARSAL_NODES", "REHEARSAL_SERVED_NAME")):
-        return native.read(environment)
+    for read, names in _SPOKEN:
+        if any(name in environment for name in names):
+            return read(environment)
     if any(name.startswith("NIM_") for name in environment):
         return nim1_env.read(environment)
     return native.read(environment)
 
 
-COMMANDS: Mapping[str, Reader] = {"start-server": start_server}
+_SPOKEN: Sequence[tuple[Callable[[Mapping[str, str]], Launch], Sequence[str]]] = (
+    (native.read, ("REHEARSAL_RANK", "REHEARSAL_NODES", "REHEARSAL_LEADER")),
+    (nim1_env.read, ("NIM_MULTI_NODE", "NIM_LEADER_ROLE", "NIM_LEADER_IP_ADDRESS", "NIM_NUM_COMPUTE_NODES")),
+    (article.read, ("NIM_MASTER_ADDR", "NIM_MASTER_PORT", "NIM_NUM_NODES")),
+    (nim_variant.read, ("NIM_PRIMARY_NODE", "NIM_NODE_MANAGER_PORT")),
+    (nim1_env.read, ("NIM_NODE_RANK",)),
+)
+COMMANDS: Mapping[str, Reader] = {
+    "start-server": start_server,
+    "nim-serve-ray": nim2_ray.read,
+    "vllm": vllm.read,
+    "sglang": sglang.read,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run ``COMMAND ARGUMENTS``; returns the exit code of the rank."""
-    start(os.environ.get("NIM_LOG_LEVEL", "INFO"))
+    start()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
@@ -56,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(launch: Launch) -> None:
     """Run the rank until it ends or is stopped."""
+    start(launch.log_level)
     if launch.rank is not None:
         set_rank(launch.rank)
     log.info(

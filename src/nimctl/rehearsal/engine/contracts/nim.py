@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from ..launch import Dialect
+from ..settings import Settings
 from .variables import Variables
 
 DIALECT = Dialect(live=("/v1/health/live",), ready=("/v1/health/ready",), metrics=("/v1/metrics", "/metrics"))
@@ -45,6 +47,18 @@ def served_names(variables: Variables, model: str) -> tuple[str, ...]:
 def api_port(variables: Variables) -> int:
     """Where rank 0 serves."""
     return variables.port("NIM_SERVER_PORT", variables.port("NIM_HTTP_API_PORT", 8000))
+
+
+def settings(variables: Variables) -> Settings:
+    """The engine's tunables, with what NIM itself has a variable for."""
+    tls = variables.text("NIM_SSL_MODE", "DISABLED").upper()
+    if tls != "DISABLED":
+        variables.problems.append(f"NIM_SSL_MODE={tls}: the rehearsal engine serves plain HTTP only")
+    if variables.has("NIM_PASSTHROUGH_ARGS"):
+        variables.warnings.append("NIM_PASSTHROUGH_ARGS is not rehearsed and is ignored")
+    tunables = Settings.read(variables.environment)
+    length = variables.number("NIM_MAX_MODEL_LEN", 1, 10**8, tunables.max_model_len)
+    return replace(tunables, max_model_len=length)
 
 
 def log_level(variables: Variables) -> str:

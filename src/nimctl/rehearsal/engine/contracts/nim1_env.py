@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 
 from ..launch import Launch
-from ..settings import Settings
 from . import nim
 from .variables import Variables
 
@@ -47,11 +46,12 @@ def read(environment: Mapping[str, str]) -> Launch:
     port = nim.api_port(variables)
     rendezvous = variables.port("MASTER_PORT", _MASTER_PORT)
     nim.check_cache(variables)
+    settings = nim.settings(variables)
     variables.check()
     return Launch(
         contract="nim1-env",
         dialect=nim.DIALECT,
-        settings=Settings.read(environment),
+        settings=settings,
         rank=rank,
         nodes=nodes,
         tensor=tensor,
