@@ -30,8 +30,11 @@ from nimctl.lab.tarball import File, Files, digest
 
 Say = Callable[[str], None]
 
+ORIGIN = f"debian-{apt.RELEASE}"
 DEBIAN = f"docker.io/library/debian:{apt.RELEASE}-slim"
 _PULL_SECONDS = 90
+
+REGISTRY_CHANGES = ('CMD ["/usr/local/sbin/registry-start"]',)
 
 NODE_PACKAGES = (
     "systemd systemd-sysv dbus openssh-server python3 python3-apt sudo iproute2 nftables iputils-ping procps "
@@ -53,7 +56,7 @@ class Recipe:
         script: Shell script that makes it, run in the base image.
         variables: Variables of the script.
         files: Files put in before the script runs.
-        command: The image's default command.
+        changes: What the image says about itself, as lines of a Containerfile.
     """
 
     name: str
@@ -61,13 +64,13 @@ class Recipe:
     script: str
     variables: tuple[tuple[str, str], ...]
     files: Files
-    command: str
+    changes: tuple[str, ...]
 
     @property
     def reference(self) -> str:
         """The image's name; another recipe has another one."""
         summary = hashlib.sha256()
-        for part in (self.base, self.script, repr(self.variables), digest(self.files), self.command):
+        for part in (self.base, self.script, repr(self.variables), digest(self.files), repr(self.changes)):
             summary.update(part.encode() + b"\0")
         return f"localhost/nimctl/lab-{self.name}:{summary.hexdigest()[:12]}"
 
@@ -87,15 +90,13 @@ def data(name: str) -> str:
 
 def recipes(sources: apt.Sources) -> tuple[Recipe, Recipe]:
     """How node and registry are made."""
-    prepare = data("prepare.sh")
-    origin = f"debian-{apt.RELEASE}"
     node = Recipe(
         "node",
-        origin,
-        prepare + data("node.sh"),
+        ORIGIN,
+        data("prepare.sh") + data("node.sh"),
         (("NODE_PACKAGES", NODE_PACKAGES), ("CACHED_PACKAGES", CACHED_PACKAGES)),
         sources.files(),
-        "/sbin/init",
+        ('CMD ["/sbin/init"]',),
     )
     own = {
         "/usr/local/sbin/registry-start": File(data("registry-start.sh").encode(), 0o755),
@@ -104,11 +105,11 @@ def recipes(sources: apt.Sources) -> tuple[Recipe, Recipe]:
     }
     registry = Recipe(
         "registry",
-        origin,
-        prepare + data("registry.sh"),
+        ORIGIN,
+        data("prepare.sh") + data("registry.sh"),
         (("PACKAGES", "docker-registry"),),
         {**sources.files(), **own},
-        "/usr/local/sbin/registry-start",
+        REGISTRY_CHANGES,
     )
     return node, registry
 
@@ -184,7 +185,7 @@ class Workshop:
         self.engine(
             "commit",
             "--quiet" if self.engine.kind == "podman" else "--pause=true",
-            f"--change=CMD {recipe.command}",
+            *(f"--change={line}" for line in recipe.changes),
             f"--change=LABEL {LABEL}=",
             f"--change=LABEL {CACHE_LABEL}={recipe.name}",
             container,

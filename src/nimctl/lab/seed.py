@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable
 
 from nimctl.errors import NimctlError
-from nimctl.lab.images import Recipe, Workshop
+from nimctl.lab.images import REGISTRY_CHANGES, Recipe, Workshop
 from nimctl.lab.names import LABEL
 
 REPOSITORY, TAG = "rehearsal", "1"
@@ -28,9 +28,7 @@ def seeded_registry(workshop: Workshop, registry: str, make: Callable[[], str]) 
     """
     image = make()
     identity = workshop.engine.image_id(image) or ""
-    recipe = Recipe(
-        "registry-filled", registry, "", (("IMAGE", identity),), {}, "/usr/local/sbin/registry-start"
-    )
+    recipe = Recipe("registry-filled", registry, "", (("IMAGE", identity),), {}, REGISTRY_CHANGES)
     if workshop.engine.image_id(recipe.reference):
         return recipe.reference
     with workshop.alone(recipe.name):

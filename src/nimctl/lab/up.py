@@ -25,6 +25,7 @@ from nimctl.lab.lock import locked
 from nimctl.lab.machine import Machine
 from nimctl.lab.names import LABEL, Names, node_names
 from nimctl.lab.node import node_files
+from nimctl.lab.rehearsal import rehearsal_image
 from nimctl.lab.seed import REPOSITORY, TAG, seeded_registry
 from nimctl.lab.tarball import File, Files, digest
 
@@ -174,8 +175,6 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
 
 def _images(workshop: Workshop) -> Images:
     """Make the images that are missing, all at once."""
-    from nimctl.lab.rehearsal import rehearsal_image
-
     with ThreadPoolExecutor(max_workers=1) as pool:
         rehearsal = pool.submit(rehearsal_image, workshop)
         images = workshop.node_and_registry()
