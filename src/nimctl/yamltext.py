@@ -1,14 +1,13 @@
 """Write JSON-like data as block-style YAML, quickly.
 
-PyYAML's dumper takes minutes for the inventory of 10,000 nodes; this knows only mappings with text keys,
-lists, text, numbers, booleans and nothing, and takes seconds. What it writes, PyYAML reads back unchanged.
+PyYAML's dumper takes minutes for the inventory of 10,000 nodes; this knows only what JSON knows (dict with
+text keys, list, str, int, float, bool, None) and takes seconds. What it writes, PyYAML reads back unchanged.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 # Text that is the same text without quotes for YAML 1.1 and 1.2: begins with a letter, "/" or "_", and is no
@@ -17,67 +16,81 @@ _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?:[ :=,][A-Za-z0-9_./@+-]+)*"
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
 
-def write(data: Mapping[str, Any]) -> str:
-    """The data as YAML text."""
-    return "".join(_mapping(data, "", {})) if data else "{}\n"
+def write(data: dict[str, Any]) -> str:
+    """The data as YAML text; raises TypeError for what JSON does not know."""
+    if not data:
+        return "{}\n"
+    out: list[str] = []
+    _Writer(out).mapping(data, "")
+    return "".join(out)
 
 
-def _text(value: str, seen: dict[str, str]) -> str:
-    known = seen.get(value)
-    if known is None:
-        plain = _PLAIN.fullmatch(value) is not None and value.lower() not in _WORDS
-        known = seen[value] = value if plain else json.dumps(value, ensure_ascii=True)
-    return known
+class _Writer:
+    """Appends pieces of text to a list; the exact types decide, which is much quicker than abstract ones."""
 
+    def __init__(self, out: list[str]) -> None:
+        self.put = out.append
+        self.known: dict[str, str] = {}
 
-def _scalar(value: Any, seen: dict[str, str]) -> str:
-    if isinstance(value, str):
-        return _text(value, seen)
-    if value is None:
-        return "null"
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return json.dumps(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as YAML")
+    def text(self, value: str) -> str:
+        """A text, quoted where it must be."""
+        known = self.known.get(value)
+        if known is None:
+            plain = _PLAIN.fullmatch(value) is not None and value.lower() not in _WORDS
+            known = self.known[value] = value if plain else json.dumps(value)
+        return known
 
+    def scalar(self, value: Any) -> str:
+        """Anything but a dict or list."""
+        kind = type(value)
+        if kind is str:
+            return self.text(value)
+        if kind is bool:
+            return "true" if value else "false"
+        if value is None:
+            return "null"
+        if isinstance(value, str):
+            return self.text(str(value))
+        if kind is int or kind is float:
+            return json.dumps(value)
+        raise TypeError(f"{kind.__name__} cannot be written as YAML")
 
-def _mapping(data: Mapping[str, Any], indent: str, seen: dict[str, str]) -> Iterator[str]:
-    for key, value in data.items():
-        yield from _entry(f"{indent}{_text(key, seen)}:", value, indent, seen)
+    def mapping(self, data: dict[str, Any], indent: str, lead: str | None = None) -> None:
+        """The entries of a dict, one on each line; ``lead`` stands in for the first one's indentation."""
+        put, known, deeper = self.put, self.known, indent + "  "
+        before = indent if lead is None else lead
+        for key, value in data.items():
+            head = f"{before}{known.get(key) or self.text(key)}:"
+            before = indent
+            kind = type(value)
+            if kind is str:
+                put(f"{head} {known.get(value) or self.text(value)}\n")
+            elif kind is dict:
+                if value:
+                    put(f"{head}\n")
+                    self.mapping(value, deeper)
+                else:
+                    put(f"{head} {{}}\n")
+            elif kind is list:
+                self.sequence(head, value, deeper)
+            else:
+                put(f"{head} {self.scalar(value)}\n")
 
-
-def _entry(head: str, value: Any, indent: str, seen: dict[str, str]) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        if value:
-            yield f"{head}\n"
-            yield from _mapping(value, indent + "  ", seen)
-        else:
-            yield f"{head} {{}}\n"
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        if not value:
-            yield f"{head} []\n"
-        elif all(isinstance(item, int) for item in value):
-            yield f"{head} [{', '.join(_scalar(item, seen) for item in value)}]\n"
-        else:
-            yield f"{head}\n"
-            yield from _sequence(value, indent + "  ", seen)
-    else:
-        yield f"{head} {_scalar(value, seen)}\n"
-
-
-def _sequence(data: Sequence[Any], indent: str, seen: dict[str, str]) -> Iterator[str]:
-    for item in data:
-        if isinstance(item, Mapping) and item:
-            lines = _mapping(item, indent + "  ", seen)
-            first = next(lines)
-            yield f"{indent}- {first[len(indent) + 2 :]}"
-            yield from lines
-        elif isinstance(item, (Mapping, Sequence)) and not isinstance(item, str):
-            yield f"{indent}- {json.dumps(item)}\n"
-        else:
-            yield f"{indent}- {_scalar(item, seen)}\n"
+    def sequence(self, head: str, data: list[Any], indent: str) -> None:
+        """A list: numbers on one line, everything else one entry on each."""
+        put = self.put
+        if not data:
+            put(f"{head} []\n")
+            return
+        if type(data[0]) is int and all(type(item) is int for item in data):
+            put(f"{head} {data}\n")
+            return
+        put(f"{head}\n")
+        lead = f"{indent}- "
+        for item in data:
+            if type(item) is dict and item:
+                self.mapping(item, indent + "  ", lead)
+            elif type(item) in (dict, list):
+                put(f"{lead}{json.dumps(item)}\n")
+            else:
+                put(f"{lead}{self.scalar(item)}\n")

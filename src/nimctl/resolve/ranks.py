@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from nimctl.cluster import Cluster, Node
 from nimctl.contracts import Contract, EngineFacts, Role, applies, engines, fill, network
@@ -149,6 +150,7 @@ def _fields(
     }
 
 
+@cache
 def _is_ipv6(address: str) -> bool:
     try:
         return ipaddress.ip_address(address.partition("%")[0]).version == 6
@@ -267,10 +269,27 @@ def _spec(ranks: Sequence[Rank]) -> str:
 
     The deadline is left out: it says how long a run waits, and changing it should restart nothing.
     """
-    parts = []
-    for rank in ranks:
-        values = dataclasses.asdict(rank)
-        if rank.health is not None:
-            values["health"].pop("deadline")
-        parts.append(values)
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([_definition(rank) for rank in ranks]).encode()).hexdigest()[:12]
+
+
+def _definition(rank: Rank) -> list[object]:
+    """All that one container is started with, in a fixed order."""
+    health = [rank.health.path, rank.health.port] if rank.health is not None else []
+    return [
+        rank.name,
+        rank.nodes,
+        rank.node,
+        rank.address,
+        rank.leader,
+        rank.leader_address,
+        rank.gpus,
+        sorted(rank.ports.items()),
+        rank.image,
+        rank.options,
+        sorted(rank.environment.items()),
+        rank.command,
+        rank.secrets,
+        [[mount.source, mount.target, mount.read_only, mount.owner] for mount in rank.mounts],
+        health,
+        rank.stop_timeout,
+    ]

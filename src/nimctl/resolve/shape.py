@@ -51,7 +51,7 @@ class ShapeError(ValueError):
 
 
 def on_given_nodes(parallel: Parallel, nodes: int, machine: Machine, gpus: int | None) -> Shape:
-    """The shape of a replica on given nodes, of whose GPUs it uses so many (None: as the parallelism asks)."""
+    """The shape of a replica on given nodes that uses ``gpus`` of each (None: as the parallelism asks)."""
     tensor, pipeline = parallel.tensor, parallel.pipeline
     capacity = machine.capacity
     has = machine.many(nodes, gpus or capacity)
@@ -128,9 +128,9 @@ def _complete(parallel: Parallel, nodes: int, gpus: int, machine: Machine) -> Sh
 def _checked(shape: Shape, parallel: Parallel) -> Shape:
     if shape.gpus % shape.tensor and not parallel.across_nodes:
         raise ShapeError(
-            f"{shape.tensor} share each layer, but a node gives only {shape.gpus}, so every layer would cross "
-            f"the network; use tensor: {shape.gpus} and pipeline: {shape.nodes}, or set parallel.across_nodes: "
-            "true if that is wanted",
+            f"{shape.tensor} share each layer, but a node gives only {shape.gpus}, so every layer would "
+            f"cross the network; use tensor: {shape.gpus} and pipeline: {shape.nodes}, or set "
+            "parallel.across_nodes: true if that is wanted",
             "parallel",
             "tensor",
         )
