@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib.resources import files
 
@@ -25,7 +26,10 @@ def check(
     """Check every deployment."""
     names: dict[str, Field] = {}
     known = contracts()
+    sets = _Sets()
     for index, deployment in deployments.items():
+        if findings.full:
+            break
         where: Field = ("deployments", index)
         first = names.setdefault(deployment.name, where)
         if first != where:
@@ -33,7 +37,7 @@ def check(
             found = f'found "{deployment.name}" a second time (line {line} has it)'
             findings.add((*where, "name"), f"{found}, expected another name")
         _check_contract(where, deployment, known, findings)
-        _check_hosts(where, deployment, entries, nodes, findings)
+        _check_hosts(where, deployment, sets, entries, nodes, findings)
         _check_gpus(where, deployment, findings)
         _check_environment((*where, "env"), deployment.env, findings)
         _check_arguments((*where, "args"), deployment.args, findings)
@@ -50,14 +54,37 @@ def _check_contract(where: Field, deployment: Deployment, known: list[str], find
         )
 
 
+class _Sets:
+    """Expands the node sets of all deployments: each text once, and a limited number of names."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[str]] = {}
+        self._left = 4 * nodeset.MAX_NAMES
+
+    def expand(self, text: str) -> list[str]:
+        if text not in self._known:
+            self._known[text] = nodeset.expand(text, min(self._left, nodeset.MAX_NAMES))
+        self._left -= len(self._known[text])
+        if self._left < 0:
+            raise nodeset.NodeSetError(
+                f"more than {4 * nodeset.MAX_NAMES:,} names in all deployments together"
+            )
+        return self._known[text]
+
+
 def _check_hosts(
-    where: Field, deployment: Deployment, entries: Mapping[int, NodeEntry], nodes: Nodes, findings: Findings
+    where: Field,
+    deployment: Deployment,
+    sets: _Sets,
+    entries: Mapping[int, NodeEntry],
+    nodes: Nodes,
+    findings: Findings,
 ) -> None:
     if deployment.hosts is None:
         return
     at = (*where, "hosts")
     try:
-        hosts = nodeset.expand(deployment.hosts)
+        hosts = sets.expand(deployment.hosts)
     except nodeset.NodeSetError as error:
         shown = shorten(deployment.hosts)
         findings.add(at, f'found "{shown}", expected a node set such as gpu[01-02]: {error}')
@@ -69,8 +96,8 @@ def _check_hosts(
             found = f"found {_names(unknown)}, which no entry of nodes describes"
             findings.add(at, f"{found}, expected nodes of this cluster{near}")
         return
-    twice = sorted({host for host in hosts if hosts.count(host) > 1}) if len(set(hosts)) < len(hosts) else []
-    if twice:
+    if len(set(hosts)) < len(hosts):
+        twice = [host for host, count in Counter(hosts).items() if count > 1]
         findings.add(at, f"found {_names(twice)} twice, expected each node once")
     absent = [host for host in hosts if entries[nodes.entry_of[host]].state == "absent"]
     if absent:
@@ -86,6 +113,8 @@ def _check_gpus_of_hosts(
     nodes: Nodes,
     findings: Findings,
 ) -> None:
+    if any(nodes.entry_of[host] in nodes.unsure for host in hosts):
+        return
     counts = {host: entries[nodes.entry_of[host]].gpu.count for host in hosts}
     bare = [host for host, count in counts.items() if count == 0]
     if bare and deployment.engine in ("nim", "sglang"):

@@ -248,8 +248,10 @@ class Document(Strict):
     connection: Connection = Field(default_factory=Connection)
     stack: Stack = Field(default_factory=Stack)
     nodes: list[NodeEntry] = Field(min_length=1, description="Each entry describes machines that are alike")
-    storage: list[Storage] = Field(default_factory=list, description="Where the weights lie")
-    deployments: list[Deployment] = Field(default_factory=list, description="The models that are served")
+    storage: list[Storage] = Field(default_factory=list, max_length=100, description="Where the weights lie")
+    deployments: list[Deployment] = Field(
+        default_factory=list, max_length=5000, description="The models that are served"
+    )
     secrets: dict[str, SecretSource] = Field(
         default_factory=dict, description="Where secrets are read; never a secret itself"
     )

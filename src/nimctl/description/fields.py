@@ -21,10 +21,11 @@ def expected(what: str) -> PydanticCustomError:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Marks a text that a function of ``syntax`` checks; ``pattern`` is the rough form for editors."""
+    """Marks a text that a function of ``syntax`` checks; pattern and example are for editors and messages."""
 
     check: Callable[[str], object]
     pattern: str = ""
+    example: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Run the check after the type is known to be text."""
@@ -33,9 +34,13 @@ class Checked:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Tell editors the pattern."""
+        """Tell editors the pattern and an example."""
         described = handler(schema)
-        return {**described, "pattern": f"^(?:{self.pattern})$"} if self.pattern else described
+        if self.pattern:
+            described["pattern"] = f"^(?:{self.pattern})$"
+        if self.example:
+            described["examples"] = [self.example]
+        return described
 
     def _validate(self, text: str) -> str:
         try:
@@ -70,9 +75,9 @@ _JUMP = r"[A-Za-z0-9_\[][A-Za-z0-9._@:\[\]-]*"
 Name = Annotated[str, _like(syntax.NAME.pattern, _NAME, 40)]
 NodeSet = Annotated[str, _like(r"[^\n]*\S[^\n]*", "a node set such as gpu[01-16]", 4_000_000)]
 AddressSet = Annotated[str | list[str], BeforeValidator(_text_or_list)]
-AbsolutePath = Annotated[str, Checked(syntax.check_absolute, "/.*")]
+AbsolutePath = Annotated[str, Checked(syntax.check_absolute, "/.*", "/models")]
 ImageReference = Annotated[str, Checked(syntax.parse_image)]
-Duration = Annotated[str, Checked(syntax.parse_duration, r"(\d+h)?(\d+m)?(\d+s)?")]
+Duration = Annotated[str, Checked(syntax.parse_duration, r"(?=.)(\d+h)?(\d+m)?(\d+s)?", "45m")]
 HostPort = Annotated[str, Checked(syntax.check_host_port)]
 FilePath = Annotated[
     str, _like(r"[^\s'\"\\-][^'\"\\]*", "the path of a file, without quotes and backslashes", 1024)

@@ -25,6 +25,15 @@ class Findings:
         return len(self._problems)
 
     @property
+    def full(self) -> bool:
+        """Whether no further problem will be shown."""
+        return len(self._problems) >= MAX_PROBLEMS
+
+    def leave_out(self, count: int) -> None:
+        """Count problems that are not worth wording any more."""
+        self._left_out += count
+
+    @property
     def suggesting(self) -> bool:
         """Whether it is still worth looking for near names, which takes a millisecond each."""
         return len(self._problems) < MAX_SUGGESTIONS
@@ -33,11 +42,14 @@ class Findings:
         """Whether a problem about this field is known already."""
         return field in self._fields
 
-    def add(self, field: Field, message: str, *, key: bool = False) -> None:
-        """Add a problem, at the value of the field or, with ``key``, at its key."""
-        if field in self._fields:
+    def add(self, field: Field, message: str, *, key: bool = False, again: bool = False) -> None:
+        """Add a problem, at the value of the field or, with ``key``, at its key.
+
+        A second problem of one field is mostly a consequence of the first and left out, but with ``again``.
+        """
+        if field in self._fields and not again:
             return
-        if len(self._problems) >= MAX_PROBLEMS:
+        if self.full:
             self._left_out += 1
             return
         self._fields.add(field)

@@ -97,7 +97,9 @@ def _rows(model: type[RowType], text: str, path: Path, problems: list[Problem]) 
     positions = Positions(mark)
     if not isinstance(raw, dict):
         problems.append(
-            Problem((), f"found {show(raw)}, expected a mapping of names to rows", path, *mark.position)
+            Problem(
+                (), f"found {show(raw)}, expected a mapping of names to rows", path, *positions.nearest(())
+            )
         )
         return {}
     rows: dict[str, RowType] = {}

@@ -29,12 +29,13 @@ class Nodes:
     """Every entry expanded; ``entry_of`` maps each name to its entry.
 
     ``complete`` is False where some names are not known because their entry is wrong: whoever refers to
-    a node then gets the benefit of the doubt.
+    a node then gets the benefit of the doubt. ``unsure`` are the entries whose GPU count is wrong.
     """
 
     machines: dict[int, Machines] = field(default_factory=dict)
     entry_of: dict[str, int] = field(default_factory=dict)
     complete: bool = True
+    unsure: set[int] = field(default_factory=set)
 
 
 def check(entries: Mapping[int, NodeEntry], hardware: Hardware, findings: Findings) -> Nodes:
@@ -44,6 +45,8 @@ def check(entries: Mapping[int, NodeEntry], hardware: Hardware, findings: Findin
     seen_addresses: dict[str, tuple[str, Field]] = {}
     total = 0
     for index, entry in entries.items():
+        if findings.full:
+            break
         where: Field = ("nodes", index)
         names = _expand((*where, "hosts"), entry.hosts, nodeset.MAX_NAMES - total, findings)
         if names is None:
@@ -53,6 +56,8 @@ def check(entries: Mapping[int, NodeEntry], hardware: Hardware, findings: Findin
             _check_names((*where, "hosts"), names, seen_names, findings)
             nodes.entry_of.update(dict.fromkeys(names, index))
             nodes.machines[index] = _machines(where, entry, names, seen_addresses, findings)
+        if findings.has((*where, "gpu")) or findings.has((*where, "gpu", "count")):
+            nodes.unsure.add(index)
         _check_gpu((*where, "gpu"), entry.gpu, hardware, findings)
         if entry.fabric is not None:
             _check_fabric((*where, "fabric"), entry.fabric, hardware, findings)
@@ -126,10 +131,11 @@ def _check_names(where: Field, names: list[str], seen: dict[str, Field], finding
             seen[key] = where
     if wrong:
         what = _refused(syntax.check_host_name, wrong[0])
-        findings.add(where, f"found {_quoted(wrong)}, expected names of hosts: {what}")
+        findings.add(where, f"found {_quoted(wrong)}, which cannot name a host, expected {what}")
     if twice:
         place = "in this node set" if earlier == where else f"at line {findings.line(earlier)} already"
-        findings.add(where, f"found {_quoted(twice)} twice ({place}), expected each node once")
+        message = f"found {_quoted(twice)} twice ({place}), expected each node once"
+        findings.add(where, message, again=True)
 
 
 def _check_addresses(
@@ -145,7 +151,7 @@ def _check_addresses(
         what = _refused(syntax.check_address, address)
         if what:
             if where[-1] != "hosts" and not reported:
-                findings.add(where, f'found "{shorten(address)}", expected addresses of hosts: {what}')
+                findings.add(where, f'found "{shorten(address)}", expected an address: {what}')
                 reported = True
             continue
         key = syntax.same_address(address)
@@ -195,14 +201,14 @@ def _check_fabric(where: Field, fabric: Fabric, hardware: Hardware, findings: Fi
         near = nearest(fabric.rate, hardware.rates)
         found = f'found the unknown rate "{shorten(fabric.rate)}"'
         findings.add((*where, "rate"), f"{found}, expected {listing(fitting, limit=20)}{near}")
-    elif fabric.kind not in rate.kinds:
+    elif fabric.kind not in rate.kinds and not findings.has((*where, "kind")):
         findings.add(
             (*where, "rate"), f"found {fabric.rate} on {fabric.kind}, expected {listing(fitting, limit=20)}"
         )
     repeated = sorted({name for name in fabric.hcas if fabric.hcas.count(name) > 1})
     if repeated:
         findings.add((*where, "hcas"), f"found {listing(repeated)} twice, expected each HCA once")
-    if fabric.hcas and fabric.kind == "ethernet":
+    if fabric.hcas and fabric.kind == "ethernet" and not findings.has((*where, "kind")):
         findings.add((*where, "hcas"), "found HCAs on ethernet, expected none (with RDMA its kind is roce)")
     if fabric.ports is not None and len(fabric.hcas) > fabric.ports:
         found = f"found {fabric.ports} for {len(fabric.hcas)} HCAs"

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from ClusterShell.RangeSet import RangeSet, RangeSetParseError
 
 MAX_NAMES = 50_000
+MAX_BRACKETS = 8
 
 _OPERATORS = ",!&^"
 _RANGE = re.compile(r"([0-9]{1,15})(?:-([0-9]{1,15})(?:/([0-9]{1,9}))?)?")
@@ -32,10 +33,12 @@ def expand(text: str, limit: int = MAX_NAMES) -> list[str]:
     """
     names: list[str] = []
     operator = ","
+    left = 4 * MAX_NAMES
     for operand, following in _operands(text):
         if not operand:
             raise NodeSetError("a name is missing beside a comma or at an end")
-        found = _pattern(operand, limit - len(names) if operator == "," else limit)
+        found = _pattern(operand, limit - len(names) if operator == "," else min(left, limit))
+        left -= len(found)
         names = _combine(names, operator, found)
         operator = following
     return names
@@ -84,6 +87,8 @@ def _pattern(text: str, limit: int) -> list[str]:
             raise _too_many()
         return [text]
     pieces = re.split(r"\[([^]]*)\]", text)
+    if len(pieces) > 2 * MAX_BRACKETS + 1:
+        raise NodeSetError(f"more than {MAX_BRACKETS} brackets in one name")
     total = 1
     for ranges in pieces[1::2]:
         total *= _size(ranges)

@@ -6,6 +6,8 @@ mean together can report their problems in the same run.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,7 +24,7 @@ from nimctl.description.document import (
     Stack,
     Storage,
 )
-from nimctl.description.findings import Findings
+from nimctl.description.findings import MAX_PROBLEMS, Findings
 from nimctl.description.words import SECRET_NAMES, listing, nearest, show
 from nimctl.errors import Field
 
@@ -51,6 +53,9 @@ def validate(raw: Any, findings: Findings) -> Sections:
     try:
         document = Document.model_validate(raw)
     except ValidationError as error:
+        if error.error_count() > MAX_PROBLEMS:
+            _report_some(raw, error.error_count(), findings)
+            return Sections()
         wrong: list[Field] = []
         for detail in error.errors(include_url=False):
             wrong.append(_field(detail["loc"], raw))
@@ -65,6 +70,28 @@ def validate(raw: Any, findings: Findings) -> Sections:
         deployments=dict(enumerate(document.deployments)),
         secrets=document.secrets,
     )
+
+
+def _report_some(raw: Any, count: int, findings: Findings) -> None:
+    """Word the problems of the beginning of a hopeless file: wording hundreds of thousands takes seconds."""
+    try:
+        Document.model_validate(_beginning(raw, 500))
+    except ValidationError as error:
+        details = error.errors(include_url=False)[:MAX_PROBLEMS]
+        for detail in details:
+            _report(_field(detail["loc"], raw), dict(detail), findings)
+        findings.leave_out(count - len(details))
+    else:
+        findings.add((), f"found {count:,} values of a wrong kind, expected none")
+
+
+def _beginning(value: Any, length: int) -> Any:
+    """A copy with only the first entries of each list and mapping."""
+    if isinstance(value, dict):
+        return {key: _beginning(entry, length) for key, entry in itertools.islice(value.items(), length)}
+    if isinstance(value, list):
+        return [_beginning(entry, length) for entry in value[:length]]
+    return value
 
 
 def _field(location: tuple[int | str, ...], raw: Any) -> Field:
@@ -88,7 +115,7 @@ def _report(where: Field, detail: dict[str, Any], findings: Findings) -> None:
     if kind == "extra_forbidden":
         findings.add(where, _unknown_key(where, findings.suggesting), key=True)
     elif kind == "missing":
-        findings.add(where, f"found nothing, expected {_expected(schema, str(where[-1]))}")
+        findings.add(where, f"found nothing, expected {_missing(schema, str(where[-1]))}")
     elif where[0] == "secrets" and len(where) == 2 and not isinstance(found, dict | None):
         findings.add(where, f"found a literal value (not shown), expected its source: {SOURCES_OF_SECRETS}")
     elif kind == "literal_error":
@@ -96,8 +123,9 @@ def _report(where: Field, detail: dict[str, Any], findings: Findings) -> None:
         near = nearest(found, allowed) if isinstance(found, str) and len(allowed) > 1 else ""
         findings.add(where, f"found {_shown(where, found)}, expected {listing(allowed)}{near}")
     else:
-        wanted = context["expected"] if kind == "expected" else _expected(schema, str(where[-1]))
-        findings.add(where, f"found {_shown(where, found)}, expected {wanted}{_quotes(kind, found)}")
+        wanted = context["expected"] if kind == "expected" else _expected(schema)
+        advice = _advice(kind, found, schema)
+        findings.add(where, f"found {_shown(where, found)}, expected {wanted}{advice}")
 
 
 def _shown(where: Field, found: Any) -> str:
@@ -108,15 +136,26 @@ def _shown(where: Field, found: Any) -> str:
     return "a value (not shown)" if hidden and isinstance(found, str) else show(found)
 
 
-def _quotes(kind: str, found: Any) -> str:
+def _advice(kind: str, found: Any, schema: dict[str, Any]) -> str:
+    """How to write a value that was meant well: with quotes, or without."""
     if kind == "int_type" and isinstance(found, str) and found.strip().isdigit():
         return " (write it without quotes)"
     if kind == "bool_type" and isinstance(found, str) and found.lower() in ("true", "false", "yes", "no"):
         return " (write it without quotes)"
     if kind == "string_type" and isinstance(found, bool | int | float):
         text = str(found).lower() if isinstance(found, bool) else str(found)
-        return f' (write it in quotes: "{text}")'
+        if "pattern" not in schema or re.fullmatch(schema["pattern"], text):
+            return f' (write it in quotes: "{text}")'
     return ""
+
+
+def _missing(schema: dict[str, Any], name: str) -> str:
+    if "const" in schema:
+        return f"`{name}: {schema['const']}`"
+    about = schema.get("description", "")
+    # The description of a mapping is the docstring of its model.
+    about = f" ({about[0].lower()}{about[1:].rstrip('.')})" if about else ""
+    return f"the key `{name}`{about}"
 
 
 @cache
@@ -150,7 +189,7 @@ def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
             return schema
 
 
-def _expected(schema: dict[str, Any], name: str) -> str:
+def _expected(schema: dict[str, Any]) -> str:
     """What a field wants, in words."""
     match schema.get("type"):
         case "integer":
@@ -159,6 +198,8 @@ def _expected(schema: dict[str, Any], name: str) -> str:
         case "boolean":
             return "true or false"
         case "array":
+            if "maxItems" in schema:
+                return f"a list of at most {schema['maxItems']:,}"
             return "a list with at least one entry" if schema.get("minItems") else "a list"
         case "object" if "properties" in schema:
             return f"a mapping with {listing(schema['properties'])}"
@@ -166,10 +207,9 @@ def _expected(schema: dict[str, Any], name: str) -> str:
             return "a mapping"
         case "string" if "enum" in schema:
             return listing(schema["enum"])
-        case "string" if "const" in schema:
-            return f"`{name}: {schema['const']}`"
         case _:
-            return "text"
+            examples = schema.get("examples", [])
+            return f"text such as {examples[0]}" if examples else "text"
 
 
 def _unknown_key(where: Field, suggesting: bool) -> str:
@@ -179,17 +219,17 @@ def _unknown_key(where: Field, suggesting: bool) -> str:
     message = f"found an unknown key, expected {listing(known, limit=30)}"
     if not suggesting:
         return message
-    near = nearest(name, known)
-    elsewhere = "" if near else _elsewhere(name)
-    return message + near + elsewhere
+    return message + (nearest(name, known) or _elsewhere(name))
 
 
 def _elsewhere(name: str) -> str:
-    """Where a key of this name belongs, when it stands at the wrong place."""
-    for place, keys in _places().items():
-        if name in keys:
-            return f"; `{name}` is a key of `{place}`"
-    return ""
+    """Where a key of this name, or nearly, belongs when it stands at the wrong place."""
+    owners = {key: place for place, keys in reversed(_places().items()) for key in keys}
+    if name in owners:
+        return f"; `{name}` is a key of `{owners[name]}`"
+    near = nearest(name, owners)
+    match = re.search(r"mean (.+)\?$", near)
+    return f"{near[:-1]}, a key of `{owners[match[1]]}`?" if match else ""
 
 
 @cache
@@ -212,8 +252,20 @@ def _places() -> dict[str, tuple[str, ...]]:
     return places
 
 
+# What stands in for a required value that is wrong, so that the rest of its entry is still checked; the
+# problem with the value itself is known by then.
+_STAND_INS: dict[str, dict[str, Any]] = {
+    "nodes": {"gpu": {"count": 0}},
+    "gpu": {"count": 0},
+    "fabric": {"kind": "infiniband", "rate": "ndr"},
+    "storage": {"kind": "existing", "mount": "/stand-in"},
+    "deployments": {"name": "stand-in", "model": "stand-in", "engine": "rehearsal", "image": "stand-in"},
+    "registries": {"host": "stand-in"},
+}
+
+
 def _sound(raw: dict[str, Any], wrong: list[Field]) -> Sections:
-    """The sections that hold, with every optional field that is wrong left out."""
+    """The sections that hold: optional fields that are wrong are left out, required ones stood in for."""
     by_entry: dict[Field, list[Field]] = {}
     for where in wrong:
         by_entry.setdefault(where[:2], []).append(where[2:])
@@ -221,8 +273,9 @@ def _sound(raw: dict[str, Any], wrong: list[Field]) -> Sections:
     name = raw.get("name")
     return Sections(
         name=name if isinstance(name, str) and ("name",) not in wrong else "",
-        connection=_try(Connection, raw.get("connection", {}), singles["connection"]) or Connection(),
-        stack=_try(Stack, raw.get("stack", {}), singles["stack"]) or Stack(),
+        connection=_try(Connection, "connection", raw.get("connection", {}), singles["connection"])
+        or Connection(),
+        stack=_try(Stack, "stack", raw.get("stack", {}), singles["stack"]) or Stack(),
         nodes=_entries(NodeEntry, raw, "nodes", by_entry),
         storage=_entries(Storage, raw, "storage", by_entry),
         deployments=_entries(Deployment, raw, "deployments", by_entry),
@@ -234,36 +287,46 @@ def _entries(
     model: type[Model], raw: dict[str, Any], section: str, wrong: dict[Field, list[Field]]
 ) -> dict[int, Model]:
     items = raw.get(section)
-    if not isinstance(items, list):
+    if not isinstance(items, list) or (section,) in wrong:
         return {}
-    found = ((index, _try(model, item, wrong.get((section, index), []))) for index, item in enumerate(items))
+    found = (
+        (index, _try(model, section, item, wrong.get((section, index), [])))
+        for index, item in enumerate(items)
+    )
     return {index: entry for index, entry in found if entry is not None}
 
 
 def _secrets(raw: Any) -> dict[str, SecretSource]:
     if not isinstance(raw, dict):
         return {}
-    found = ((name, _try(SecretSource, source, [])) for name, source in raw.items())
+    found = ((name, _try(SecretSource, "secrets", source, [])) for name, source in raw.items())
     return {name: source for name, source in found if source is not None}
 
 
-def _try(model: type[Model], value: Any, wrong: list[Field]) -> Model | None:
+def _try(model: type[Model], name: str, value: Any, wrong: list[Field]) -> Model | None:
     try:
-        return model.model_validate(_without(value, wrong))
+        return model.model_validate(_mended(name, value, wrong) if wrong else value)
     except ValidationError:
         return None
 
 
-def _without(value: Any, wrong: list[Field]) -> Any:
-    """A copy of a value that lacks the fields that are wrong, or the list that holds them."""
-    if not wrong or not isinstance(value, dict):
-        return value
+def _mended(name: str, value: Any, wrong: list[Field]) -> Any:
+    """A copy of a value without what is wrong in it, and with stand-ins for what it needs."""
     below: dict[str | int, list[Field]] = {}
     for where in wrong:
         if where:
             below.setdefault(where[0], []).append(where[1:])
-    return {
-        key: _without(entry, below[key]) if key in below else entry
-        for key, entry in value.items()
-        if key not in below or (isinstance(entry, dict) and () not in below[key])
-    }
+    if isinstance(value, dict):
+        kept = {
+            key: _mended(key, entry, below[key]) if key in below else entry
+            for key, entry in value.items()
+            if key not in below or (isinstance(entry, dict | list) and () not in below[key])
+        }
+        return {**_STAND_INS.get(name, {}), **kept}
+    if isinstance(value, list):
+        return [
+            _mended(name, entry, below[index]) if index in below else entry
+            for index, entry in enumerate(value)
+            if index not in below or (isinstance(entry, dict) and () not in below[index])
+        ]
+    return value

@@ -12,12 +12,14 @@ from typing import Any, NoReturn
 
 import yaml
 
-from nimctl.description.marks import Mark, Position
+from nimctl.description.marks import Mark, Position, place
 from nimctl.description.words import shorten
 from nimctl.errors import Field, Problem
 
 MAX_BYTES = 8 * 1024 * 1024
-MAX_VALUES = 500_000
+MAX_VALUES = 400_000
+MAX_TEXT = 512 * 1024
+MAX_PROBLEMS = 500
 MAX_DEPTH = 32
 MAX_TABS_REPORTED = 20
 
@@ -62,7 +64,7 @@ def read_text(path: Path) -> str:
         raise SourceError([_problem(path, where, found)]) from error
 
 
-def parse(text: str, path: Path) -> tuple[Any, Mark, list[Problem]]:
+def parse(text: str, path: Path) -> tuple[Any, Mark | Position, list[Problem]]:
     """Parse a YAML document.
 
     Returns its value, the marks of all its values, and the problems that do not stop reading: duplicate
@@ -138,74 +140,77 @@ class _Composer:
         self._path = path
         self._next = _Loader(text).get_event
         self._count = 0
-        self._anchors: dict[str, tuple[Any, Mark, int]] = {}
+        # The keys and indices that lead to the value that is being read.
+        self._at: list[str | int] = []
+        self._anchors: dict[str, tuple[Any, Mark | Position, int]] = {}
         self._plain: dict[str, Any] = {}
 
-    def document(self) -> tuple[Any, Mark]:
+    def document(self) -> tuple[Any, Mark | Position]:
         """Read the one document of the file."""
         self._next()
         event = self._next()
         if isinstance(event, yaml.StreamEndEvent):
             self._stop((1, 1), "found an empty file, expected a description that begins with `plugin:`")
-        value, mark = self._value(self._next(), (), 0)
+        value, mark = self._value(self._next())
         self._next()
         event = self._next()
         if not isinstance(event, yaml.StreamEndEvent):
-            self._stop(
-                _position(event), "found a second document (`---`), expected one description in a file"
-            )
+            self._stop(_position(event), "found a second document (`---`), expected one in a file")
         return value, mark
 
-    def _stop(self, where: Position, message: str, at: Field = ()) -> NoReturn:
-        self.problems.append(_problem(self._path, where, message, at))
+    def _add(self, where: Position, message: str) -> None:
+        self.problems.append(_problem(self._path, where, message, tuple(self._at)))
+        if len(self.problems) > MAX_PROBLEMS:
+            raise _StopError
+
+    def _stop(self, where: Position, message: str) -> NoReturn:
+        self.problems.append(_problem(self._path, where, message))
         raise _StopError
 
-    def _add(self, event: Any, amount: int) -> None:
+    def _count_values(self, where: Position, amount: int) -> None:
         self._count += amount
         if self._count > MAX_VALUES:
-            self._stop(
-                _position(event), f"found more than {MAX_VALUES:,} values (aliases counted), expected fewer"
-            )
+            self._stop(where, f"found more than {MAX_VALUES:,} values (aliases counted), expected fewer")
 
-    def _value(self, event: Any, at: Field, depth: int) -> tuple[Any, Mark]:
-        self._add(event, 1)
-        if isinstance(event, yaml.AliasEvent):
-            return self._alias(event)
-        position = _position(event)
+    def _value(self, event: Any) -> tuple[Any, Mark | Position]:
+        start = event.start_mark
+        where = (start.line + 1, start.column + 1)
+        self._count_values(where, 1)
+        kind = type(event)
+        if kind is yaml.AliasEvent:
+            return self._alias(event, where)
+        if event.tag is not None and event.tag != "!":
+            self._tagged(where, event.tag)
         before = self._count
-        tag = event.tag
-        if tag is not None and tag != "!":
-            self._tagged(position, tag, at)
         value: Any
-        if isinstance(event, yaml.ScalarEvent):
-            value = self._scalar(event)
-            mark = Mark(position)
+        mark: Mark | Position = where
+        if kind is yaml.ScalarEvent:
+            value = self._scalar(event, where)
         else:
-            if depth >= MAX_DEPTH:
-                self._stop(position, f"found values nested more than {MAX_DEPTH} deep, expected fewer levels")
-            if isinstance(event, yaml.SequenceStartEvent):
-                value, mark = self._sequence(position, at, depth)
-            else:
-                value, mark = self._mapping(position, at, depth)
+            if len(self._at) >= MAX_DEPTH:
+                self._stop(where, f"found values nested more than {MAX_DEPTH} deep, expected fewer levels")
+            value, mark = self._sequence(where) if kind is yaml.SequenceStartEvent else self._mapping(where)
         if event.anchor:
             self._anchors[event.anchor] = (value, mark, self._count - before + 1)
         return value, mark
 
-    def _tagged(self, position: Position, tag: str, at: Field) -> None:
+    def _tagged(self, where: Position, tag: str) -> None:
         advice = "; name the vaulted variable with `vault:`" if "vault" in tag else ""
-        message = f"found the tag {shorten(tag)}, expected plain text, numbers, lists and mappings{advice}"
-        self.problems.append(_problem(self._path, position, message, at))
+        shown = shorten(tag.removeprefix("tag:yaml.org,2002:"))
+        self._add(where, f"found the tag {shown}, expected text, numbers, lists and mappings{advice}")
 
-    def _alias(self, event: Any) -> tuple[Any, Mark]:
+    def _alias(self, event: Any, where: Position) -> tuple[Any, Mark | Position]:
         known = self._anchors.get(event.anchor)
         if known is None:
-            self._stop(_position(event), "found an alias (`*name`) without an anchor (`&name`) above")
+            self._stop(where, "found an alias (`*name`) without an anchor (`&name`) above")
         value, mark, size = known
-        self._add(event, size)
+        self._count_values(where, size)
         return value, mark
 
-    def _scalar(self, event: Any) -> Any:
+    def _scalar(self, event: Any, where: Position) -> Any:
         text: str = event.value
+        if len(text) > MAX_TEXT:
+            self._stop(where, f"found a text of more than {MAX_TEXT // 1024} KiB, expected less")
         if not event.implicit[0]:
             return text
         try:
@@ -214,72 +219,64 @@ class _Composer:
             self._plain[text] = value = _plain_value(text)
             return value
 
-    def _sequence(self, position: Position, at: Field, depth: int) -> tuple[list[Any], Mark]:
+    def _sequence(self, where: Position) -> tuple[list[Any], Mark]:
         values: list[Any] = []
-        marks: list[Mark] = []
+        marks: list[Mark | Position] = []
+        self._at.append(0)
         event = self._next()
-        while not isinstance(event, yaml.SequenceEndEvent):
-            value, mark = self._value(event, (*at, len(values)), depth + 1)
+        while type(event) is not yaml.SequenceEndEvent:
+            self._at[-1] = len(values)
+            value, mark = self._value(event)
             values.append(value)
             marks.append(mark)
             event = self._next()
-        return values, Mark(position, children=marks)
+        self._at.pop()
+        return values, Mark(where, marks, {})
 
-    def _mapping(self, position: Position, at: Field, depth: int) -> tuple[dict[str, Any], Mark]:
+    def _mapping(self, where: Position) -> tuple[dict[str, Any], Mark]:
         values: dict[str, Any] = {}
         keys: dict[str, Position] = {}
-        children: dict[str, Mark] = {}
-        merged: list[tuple[Any, Mark]] = []
+        children: dict[str, Mark | Position] = {}
+        merged: list[tuple[Any, Mark | Position]] = []
+        self._at.append("")
         event = self._next()
-        while not isinstance(event, yaml.MappingEndEvent):
-            where = _position(event)
-            key = self._key(event, at)
-            value, mark = self._value(self._next(), (*at, key), depth + 1)
+        while type(event) is not yaml.MappingEndEvent:
+            key_at = _position(event)
+            self._count_values(key_at, 1)
+            if type(event) is not yaml.ScalarEvent:
+                self._stop(key_at, "found a list, mapping or alias as a key, expected a name")
+            key = self._at[-1] = event.value
+            value, mark = self._value(self._next())
             if key == "<<":
                 merged.append((value, mark))
             elif key in keys:
+                self._at[-1] = key
                 first = f"it stands at line {keys[key][0]} already"
-                message = f"found the key a second time, expected it once ({first})"
-                self.problems.append(_problem(self._path, where, message, (*at, key)))
+                self._add(key_at, f"found the key a second time, expected it once ({first})")
             else:
-                values[key], keys[key], children[key] = value, where, mark
+                values[key], keys[key], children[key] = value, key_at, mark
             event = self._next()
+        self._at.pop()
+        result = Mark(where, children, keys)
         for value, mark in merged:
-            self._merge(value, mark, values, keys, children)
-        return values, Mark(position, keys, children)
+            self._merge(value, mark, values, result)
+        return values, result
 
-    def _key(self, event: Any, at: Field) -> str:
-        self._add(event, 1)
-        if not isinstance(event, yaml.ScalarEvent):
-            self._stop(_position(event), "found a list, mapping or alias as a key, expected a name", at)
-        return str(event.value)
-
-    def _merge(
-        self,
-        value: Any,
-        mark: Mark,
-        values: dict[str, Any],
-        keys: dict[str, Position],
-        children: dict[str, Mark],
-    ) -> None:
+    def _merge(self, value: Any, mark: Mark | Position, values: dict[str, Any], target: Mark) -> None:
         """Apply `<<`: what the mapping itself says wins."""
-        sources = [(value, mark)]
-        if isinstance(value, list) and isinstance(mark.children, list):
-            sources = list(zip(value, mark.children, strict=True))
+        sources: list[tuple[Any, Mark | Position]] = [(value, mark)]
+        if isinstance(value, list) and isinstance(mark, Mark):
+            sources = list(zip(value, mark.children, strict=True))  # type: ignore[arg-type]
         for source, source_mark in sources:
-            if not isinstance(source, dict) or not isinstance(source_mark.children, dict):
-                self.problems.append(
-                    _problem(
-                        self._path, mark.position, "found `<<` with no mapping, expected an alias of one"
-                    )
-                )
+            if not isinstance(source, dict) or not isinstance(source_mark, Mark):
+                self._add(place(mark), "found `<<` with no mapping, expected an alias of one")
                 return
-            self._count += len(source)
+            self._count_values(place(mark), len(source))
             for key, entry in source.items():
                 if key not in values:
                     values[key] = entry
-                    keys[key] = source_mark.keys[key]
-                    children[key] = source_mark.children[key]
+                    target.keys[key] = source_mark.keys[key]
+                    target.children[key] = source_mark.children[key]
 
 
 def _position(event: Any) -> Position:

@@ -34,7 +34,8 @@ def check_storage(storage: Mapping[int, Storage], nodes: Nodes, findings: Findin
         if first != where:
             found = f"found {mount} a second time (line {findings.line((*first, 'mount'))} has it)"
             findings.add((*where, "mount"), f"{found}, expected one storage for each mount")
-        _check_kind(where, entry, nodes, findings)
+        if not findings.has((*where, "kind")):
+            _check_kind(where, entry, nodes, findings)
 
 
 def _check_kind(where: Field, entry: Storage, nodes: Nodes, findings: Findings) -> None:

@@ -59,7 +59,7 @@ def check_address(text: str) -> None:
 
 def same_address(text: str) -> str:
     """One spelling for each address, for comparing."""
-    address = ip_address(text) if ":" in text or text[-1:].isdigit() else None
+    address = ip_address(text) if ":" in text or text[:1].isdigit() else None
     return str(address) if address is not None else text.lower()
 
 

@@ -14,6 +14,8 @@ _TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 
 def check(raw: Any, findings: Findings) -> None:
     """Look at every key and every text of a parsed description."""
+    if not isinstance(raw, dict):
+        return
     verdicts: dict[str, str] = {}
     pending: list[tuple[Field, Any]] = [((), raw)]
     while pending:
