@@ -18,7 +18,7 @@ from nimctl.cli.options import (
 )
 from nimctl.errors import RejectedError
 from nimctl.run import secrets, session
-from nimctl.run.display import fold
+from nimctl.run.names import fold
 from nimctl.run.redact import Redactor
 from nimctl.run.target import Target, load
 

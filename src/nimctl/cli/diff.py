@@ -23,7 +23,7 @@ from nimctl.cli.options import (
 from nimctl.errors import DONE, FAILED
 from nimctl.run import secrets, session
 from nimctl.run.difference import Collector, NodeDifference
-from nimctl.run.display import fold
+from nimctl.run.names import fold
 from nimctl.run.redact import Redactor
 from nimctl.run.target import Target, load
 

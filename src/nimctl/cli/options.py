@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from nimctl.cli.app import messages
 from nimctl.errors import NimctlError, RejectedError
@@ -25,6 +26,7 @@ AnsibleArguments = Annotated[
     typer.Argument(metavar="[-- ARGUMENTS]", help="After --: arguments for ansible-playbook, untouched."),
 ]
 DEFAULT_RUNS = RUNS
+WIDE = 1000
 
 
 def _folder(context: typer.Context) -> Path | None:
@@ -59,6 +61,12 @@ DeploymentArgument = Annotated[
     str | None,
     typer.Argument(metavar="[DEPLOYMENT]", help="Only this deployment.", autocompletion=complete_deployment),
 ]
+
+
+def results() -> Console:
+    """Where tables go: stdout; where that is no terminal as wide as they are, so that nothing is cut off."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDE)
 
 
 def json_wanted(output: str) -> bool:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from nimctl.cli.app import FormatOption, InventoryOption, messages, print_json
-from nimctl.cli.options import DeploymentArgument, json_wanted
+from nimctl.cli.options import DeploymentArgument, json_wanted, results
 from nimctl.errors import DONE, FAILED, NimctlError, RejectedError
 from nimctl.run import ranks
 from nimctl.run.display import duration
@@ -66,8 +66,7 @@ def status(
     if as_json:
         print_json(summary(target, statuses, now))
     else:
-        console = Console(highlight=False)
-        console.print(table(statuses, now))
+        results().print(table(statuses, now))
         for line in remarks(statuses):
             messages.print(line, markup=False, soft_wrap=True)
     raise typer.Exit(DONE if ranks.verdict(statuses) else FAILED)
@@ -81,7 +80,7 @@ def _look(target: Target, deployment: str | None) -> tuple[float, list[RankStatu
 
 
 def _watch(target: Target, deployment: str | None, interval: float) -> None:
-    with Live(console=Console(highlight=False), screen=False, auto_refresh=False) as live:
+    with Live(console=results(), screen=False, auto_refresh=False) as live:
         try:
             while True:
                 now, statuses = _look(target, deployment)
@@ -144,34 +143,43 @@ def _rank(item: RankStatus, now: float) -> dict[str, Any]:
 
 
 def table(statuses: Sequence[RankStatus], now: float) -> RenderableType:
-    """The ranks as people read them: by deployment and replica, the leader first."""
+    """The ranks as people read them: by deployment and replica, the leader first; no empty columns."""
     if not statuses:
         return Text("No deployment in the description, and no rank on any node.")
+    columns = {heading: [cell(item, now) for item in statuses] for heading, cell in COLUMNS.items()}
+    for row, (before, item) in enumerate(pairwise([None, *statuses]), 0):
+        if before and item and (before.deployment, before.replica) == (item.deployment, item.replica):
+            columns["DEPLOYMENT"][row] = columns["REPLICA"][row] = ""
+    shown = {heading: cells for heading, cells in columns.items() if any(str(cell) for cell in cells)}
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("DEPLOYMENT", "REPLICA", "RANK", "NODE", "STATE", "SINCE", "IMAGE", "HEALTH", "TOKENS"):
-        grid.add_column(heading, justify="right" if heading in ("RANK", "REPLICA", "TOKENS") else "left")
-    before: tuple[str, int] | None = None
-    for item in statuses:
-        place = (item.deployment, item.replica)
-        first = place != before
-        before = place
-        state = Text(item.state, COLORS[item.state])
-        if item.outdated:
-            state.append(" (outdated)", "yellow")
-        if item.restarts:
-            state.append(f" ({item.restarts} restarts)", "yellow")
-        grid.add_row(
-            escape(item.deployment) if first else "",
-            str(item.replica) if first else "",
-            f"{item.rank} leader" if item.rank == 0 else str(item.rank),
-            escape(item.node),
-            state,
-            "" if item.since is None else f"{duration(max(0, now - item.since))} ago",
-            item.digest.removeprefix("sha256:")[:12],
-            item.health,
-            "" if item.generated is None else f"{item.generated:,}",
-        )
+    for heading in shown:
+        grid.add_column(heading, justify="right" if heading in RIGHT else "left", overflow="fold")
+    for cells in zip(*shown.values(), strict=True):
+        grid.add_row(*cells)
     return grid
+
+
+def _since(item: RankStatus, now: float) -> str:
+    return "" if item.since is None else f"{duration(max(0, now - item.since))} ago"
+
+
+def _state(item: RankStatus, now: float) -> Text:
+    return Text(item.state + (", outdated" if item.outdated else ""), COLORS[item.state])
+
+
+RIGHT = ("REPLICA", "RESTARTS", "TOKENS")
+COLUMNS: dict[str, Callable[[RankStatus, float], str | Text]] = {
+    "DEPLOYMENT": lambda item, now: escape(item.deployment),
+    "REPLICA": lambda item, now: str(item.replica),
+    "RANK": lambda item, now: f"{item.rank} leader" if item.rank == 0 else str(item.rank),
+    "NODE": lambda item, now: escape(item.node),
+    "STATE": _state,
+    "SINCE": _since,
+    "RESTARTS": lambda item, now: str(item.restarts or ""),
+    "IMAGE": lambda item, now: item.digest.removeprefix("sha256:")[:12],
+    "HEALTH": lambda item, now: item.health,
+    "TOKENS": lambda item, now: "" if item.generated is None else f"{item.generated:,}",
+}
 
 
 def remarks(statuses: Sequence[RankStatus]) -> list[str]:

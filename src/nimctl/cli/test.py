@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from nimctl.cli.app import FormatOption, InventoryOption, messages, print_json
-from nimctl.cli.options import DeploymentArgument, json_wanted
+from nimctl.cli.options import DeploymentArgument, json_wanted, results
 from nimctl.errors import DONE, FAILED
 from nimctl.run.target import load
 
@@ -83,7 +82,7 @@ def _show(done: list[Check]) -> None:
             f"{check.seconds:.2f}s",
             escape(check.detail),
         )
-    Console(highlight=False).print(table)
+    results().print(table)
     failed = sum(not check.passed for check in done)
     if failed:
         messages.print(

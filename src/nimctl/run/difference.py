@@ -67,17 +67,18 @@ class Collector:
 
     def listen(self, event: Event) -> None:
         """Take in one event."""
-        if event.kind != "ok" or not event.host:
+        node = self._nodes.get(event.host)
+        if event.kind != "ok" or node is None:
             return
-        node = self._nodes.setdefault(event.host, NodeDifference(event.host))
         if event.action == RANKS_MODULE:
             self._reported[event.host] = event.result.get("ranks") or {}
             for name in event.result.get("removed") or []:
                 reason = "it is not in the description"
                 node.ranks.append(RankChange(name, name.rpartition("-")[0], "remove", reason))
         if event.action == STATE_MODULE:
+            # Said rank by rank, with the reason, instead of as a task that changes something.
             self._moved.setdefault(event.host, set()).update(event.result.get("names") or [])
-        if event.changed:
+        elif event.changed:
             node.changes.append(Change(event.play, event.task, what(event.result), diff_text(event.result)))
 
     def differences(self) -> list[NodeDifference]:
@@ -105,7 +106,7 @@ class Collector:
 def what(result: Mapping[str, Any]) -> tuple[str, ...]:
     """The things that a result says it would change."""
     found: list[str] = []
-    for key in ("paths", "packages", "installed", "units", "removed", "dest", "path", "name"):
+    for key in ("paths", "images", "did", "keys", "names", "dest", "path", "name"):
         value = result.get(key)
         if isinstance(value, str):
             found.append(value)

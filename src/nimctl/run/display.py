@@ -7,7 +7,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol
 
-from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -15,6 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from nimctl.run.names import fold
 from nimctl.run.progress import Node, Note, Progress
 
 COLORS = {"waiting": "dim", "working": "cyan", "ok": "green", "failed": "red", "unreachable": "red"}
@@ -33,11 +33,6 @@ class Display(Protocol):
 
     def show(self, progress: Progress, notes: Iterable[Note]) -> None:
         """Show the state and say what is new."""
-
-
-def fold(nodes: Iterable[str]) -> str:
-    """Write nodes as a node set: ``gpu[01-16],store01``."""
-    return str(NodeSet.fromlist(list(nodes), resolver=RESOLVER_NOGROUP))
 
 
 def duration(seconds: float) -> str:

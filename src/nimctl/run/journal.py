@@ -45,7 +45,9 @@ def words(rank: Rank, *, lines: int, since: str | None, follow: bool) -> list[st
     ``since`` is what journalctl takes, or an age such as ``10m``.
     """
     read = ["journalctl", "--no-pager", "--output=json", "--output-fields=MESSAGE", f"--lines={lines}"]
-    read.append(f"--unit=nim-{rank.name}.service")
+    # What the rank wrote, and what systemd did with it; not podman's own messages, which carry the unit too.
+    unit = f"nim-{rank.name}"
+    read += [f"--unit={unit}.service", f"SYSLOG_IDENTIFIER={unit}", "SYSLOG_IDENTIFIER=systemd"]
     if since:
         read.append(f"--since=-{since}" if RELATIVE.match(since) else f"--since={since}")
     if not follow:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from nimctl.run.events import Event, message
+from nimctl.run.names import fold
 
+CONTROLLER = "localhost"
+OWN_MODULES = "nimctl.multinode."
 State = Literal["waiting", "working", "ok", "failed", "unreachable"]
 
 
@@ -35,7 +38,6 @@ class Stage:
     seconds: float | None = None
     changed: int = 0
     failed: int = 0
-    nodes: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Progress:
         self.warnings: list[str] = []
         self.errors: list[str] = []
         self.output: list[str] = []
-        self.pending: list[str] = []
+        self._pending: dict[str, list[str]] = {}
         self.task = ""
         self.tasks = 0
         self.started = clock()
@@ -108,6 +110,11 @@ class Progress:
         """The name of the stage that is running."""
         return self.stages[-1].name if self.stages else ""
 
+    @property
+    def pending(self) -> list[str]:
+        """What still waits, such as a restart that would have stopped ranks, with the nodes where it does."""
+        return [f"{fold(hosts)}: {reason}" for reason, hosts in self._pending.items()]
+
     def elapsed(self) -> float:
         """Seconds since the run began."""
         return self._clock() - self.started
@@ -117,8 +124,10 @@ class Progress:
         notes: list[Note] = []
         if event.kind == "play":
             notes += self._flush()
+            if event.play == self.stage:
+                return notes  # the next batch of a play with `serial`
             self._end_stage()
-            self.stages.append(Stage(event.play or event.task, self._clock()))
+            self.stages.append(Stage(event.play, self._clock()))
             notes.append(Note("stage", stage=self.stage))
         elif event.kind == "task":
             notes += self._flush()
@@ -128,7 +137,6 @@ class Progress:
         elif event.kind == "stats":
             notes += self._flush()
             self._end_stage()
-            self._stats(event)
         elif event.host:
             notes += self._host(event)
         return notes
@@ -140,16 +148,19 @@ class Progress:
         return notes
 
     def _host(self, event: Event) -> list[Note]:
-        node = self.nodes.setdefault(event.host, Node(event.host))
-        if self.stages:
-            self.stages[-1].nodes.add(event.host)
+        # What runs on the controller itself is no node's work, but its failures count.
+        local = event.host == CONTROLLER and CONTROLLER not in self.nodes
+        node = Node(event.host) if local else self.nodes.setdefault(event.host, Node(event.host))
         node.task = event.task or self.task
         if event.kind == "started":
-            self.tasks += 1
+            self.tasks += not local
             node.state = "working"
         elif event.kind == "ok":
             node.ok += 1
             node.state = "ok"
+            if event.action.startswith(OWN_MODULES):
+                for reason in event.result.get("pending") or []:
+                    self._pending.setdefault(str(reason), []).append(event.host)
             if event.changed:
                 node.changed += 1
                 self._changed[event.host] = (event.action, dict(event.result))
@@ -205,7 +216,3 @@ class Progress:
     def _end_stage(self) -> None:
         if self.stages and self.stages[-1].seconds is None:
             self.stages[-1].seconds = self._clock() - self.stages[-1].started
-
-    def _stats(self, event: Event) -> None:
-        custom = event.result.get("artifact_data") or {}
-        self.pending = [str(reason) for reason in custom.get("nim_pending") or []]

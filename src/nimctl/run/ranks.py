@@ -129,12 +129,12 @@ def look(target: Target, limit: str | None = None) -> dict[str, Seen]:
     if result.interrupted:
         raise NimctlError("Stopped before all nodes had answered")
     if not seen and result.code != 0:
-        raise RejectedError("Ansible refused to start, no node was contacted:\n" + "\n".join(errors))
+        raise RejectedError("Nothing was done, no node was contacted:\n" + "\n".join(errors))
     return seen
 
 
 def compare(target: Target, seen: Mapping[str, Seen], now: float) -> list[RankStatus]:
-    """The status of every wanted rank, as the description orders deployments, then of those that are too many."""
+    """The status of every wanted rank in the order of the description, then of those too many."""
     found = [_wanted(rank, seen.get(rank.node), now) for rank in target.ranks()]
     for node in sorted(seen):
         for name, item in sorted(seen[node].ranks.items()):
@@ -179,6 +179,8 @@ def _state(rank: Rank, seen: Seen | None, item: Mapping[str, Any], now: float) -
         return "failed", f"the unit ended with {unit['result']}; see nimctl logs --rank {rank.name}"
     if str(unit["sub"]).startswith("auto-restart"):
         return "restarting", f"it ended and is started again; see nimctl logs --rank {rank.name}"
+    if unit["state"] == "deactivating":
+        return "restarting", f"it is ending; see nimctl logs --rank {rank.name}"
     if unit["state"] not in ("active", "activating", "reloading"):
         return "stopped", f"the unit is {unit['state']}"
     if unit["state"] == "activating" or not container or container["status"] != "running":

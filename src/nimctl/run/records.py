@@ -24,7 +24,7 @@ KEPT = 20
 SUMMARY = "summary.json"
 EVENTS = "events.jsonl"
 
-_WORTH_KEEPING = ("cost", "restarts", "removes", "starts", "ranks", "rc")
+_WORTH_KEEPING = ("names", "reasons", "removed", "paths", "images", "did", "pending", "ready", "rc")
 """Keys of a module's result that an event carries along; everything else of a result is left out."""
 
 
@@ -93,7 +93,7 @@ def compact(event: Event) -> dict[str, Any]:
         line["message"] = message(event.result)
         line["tolerated"] = event.tolerated
     if event.kind == "stats":
-        keys = ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored", "artifact_data")
+        keys = ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored")
         line["stats"] = {key: event.result[key] for key in keys if event.result.get(key)}
     elif "censored" not in event.result:
         line["result"] = {key: event.result[key] for key in _WORTH_KEEPING if key in event.result}

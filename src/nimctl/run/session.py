@@ -15,8 +15,9 @@ from rich.markup import escape
 
 from nimctl.errors import DONE, FAILED, PENDING, REJECTED
 from nimctl.run import collection, playbook
-from nimctl.run.display import choose, duration, fold
+from nimctl.run.display import choose, duration
 from nimctl.run.events import Event
+from nimctl.run.names import fold
 from nimctl.run.progress import Node, Progress
 from nimctl.run.records import Record
 from nimctl.run.redact import Redactor
@@ -182,12 +183,13 @@ def judge(result: playbook.Result, progress: Progress) -> tuple[Verdict, int, st
         return "interrupted", playbook.INTERRUPTED, "stopped on request; the next run carries on from here"
     if result.code == 0:
         return ("pending", PENDING, "; ".join(progress.pending)) if progress.pending else ("done", DONE, "")
-    if progress.failures:
+    if progress.failures and progress.contacted:
         return "failed", FAILED, progress.failures[0].message
-    said = "\n".join(dict.fromkeys(progress.errors)) or "\n".join(progress.output)
+    said = "\n".join(failure.message for failure in progress.failures)
+    said = said or "\n".join(dict.fromkeys(progress.errors)) or "\n".join(progress.output)
     said = said or f"ansible-playbook ended with exit code {result.code} and said nothing"
     if not progress.contacted:
-        return "rejected", REJECTED, f"Ansible refused to start, no node was contacted:\n{said}"
+        return "rejected", REJECTED, f"Nothing was done, no node was contacted:\n{said}"
     return "failed", FAILED, said
 
 

@@ -2,8 +2,9 @@ import io
 
 from rich.console import Console
 
-from nimctl.run.display import Plain, Terminal, choose, duration, fold, node_table
+from nimctl.run.display import Plain, Terminal, choose, duration, node_table
 from nimctl.run.events import HIDDEN, Event, message, read
+from nimctl.run.names import fold
 from nimctl.run.progress import Node, Progress
 
 
@@ -98,10 +99,14 @@ def test_stages_are_timed():
     assert progress.stages[1].seconds is None
 
 
-def test_pending_is_read_from_the_stats():
+def test_what_waits_is_collected_from_our_own_modules():
     progress = Progress()
-    progress.apply(Event("stats", result={"artifact_data": {"nim_pending": ["node1 waits for a reboot"]}}))
-    assert progress.pending == ["node1 waits for a reboot"]
+    play(progress, "Hosts")
+    for host in ("a1", "a2"):
+        result = {"changed": False, "pending": ["docker restarts when no rank runs"]}
+        progress.apply(Event("ok", host=host, action="nimctl.multinode.engine_service", result=result))
+        progress.apply(Event("ok", host=host, action="other.collection.module", result={"pending": ["x"]}))
+    assert progress.pending == ["a[1-2]: docker restarts when no rank runs"]
 
 
 def test_a_warning_is_said_once():
@@ -183,3 +188,20 @@ def test_more_nodes_than_lines_become_a_count_with_the_failed_ones_first():
 def test_folded_names_and_durations():
     assert fold(["gpu02", "gpu01", "store"]) == "gpu[01-02],store"
     assert [duration(s) for s in (4.9, 65, 3720)] == ["4s", "1m05s", "1h02m"]
+
+
+def test_the_controller_is_no_node():
+    progress = Progress(["a1"])
+    play(progress, "Begin | inventory")
+    task(progress, "Check", {"localhost": ("failed", {"msg": "no groups"})})
+    progress.finish()
+    assert list(progress.nodes) == ["a1"]
+    assert not progress.contacted
+    assert progress.failures[0].message == "no groups"
+
+
+def test_batches_of_one_play_are_one_stage():
+    progress = Progress(["a1"])
+    assert [note.kind for note in play(progress, "Lease")] == ["stage"]
+    assert play(progress, "Lease") == []
+    assert len(progress.stages) == 1

@@ -64,7 +64,7 @@ def test_base64_is_masked_at_every_offset(before, after, encode):
     masked = Redactor([KEY]).text(f"auth: {encoded}")
     assert MASK in masked
     # What is left over at both ends tells no three characters of the key in a row.
-    for start in range(0, len(KEY) - 8):
+    for start in range(len(KEY) - 8):
         assert not any(form in masked for form in forms(KEY[start : start + 9]))
 
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from nimctl.run import session
+from nimctl.run.events import Event
 from nimctl.run.playbook import Result
 from nimctl.run.progress import Failure, Progress
 
@@ -8,10 +9,13 @@ from nimctl.run.progress import Failure, Progress
 def test_verdicts():
     progress = Progress()
     assert session.judge(Result(0, False), progress) == ("done", 0, "")
-    progress.pending = ["node1 waits for a reboot"]
+    waits = {"changed": False, "pending": ["waits for a reboot"]}
+    progress.apply(Event("ok", host="node1", action="nimctl.multinode.x", result=waits))
     assert session.judge(Result(0, False), progress)[:2] == ("pending", 3)
     assert session.judge(Result(4, False), Progress())[:2] == ("rejected", 2)
-    progress.failures = [Failure("s", "t", "why", ("a",))]
+    progress.failures = [Failure("s", "t", "why", ("localhost",))]
+    assert session.judge(Result(2, False), progress)[:2] == ("rejected", 2)
+    progress.tasks = 1
     assert session.judge(Result(2, False), progress) == ("failed", 1, "why")
     assert session.judge(Result(130, True), progress)[:2] == ("interrupted", 130)
 

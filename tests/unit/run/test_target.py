@@ -26,7 +26,7 @@ def test_the_curl_line_survives_a_shell(target):
 
 
 def test_an_unknown_deployment_names_the_likely_one(target):
-    with pytest.raises(RejectedError, match="no deployment tinny.*did you mean tiny"):
+    with pytest.raises(RejectedError, match=r"no deployment tinny.*did you mean tiny"):
         target.ranks("tinny")
 
 
