@@ -83,6 +83,7 @@ class _Placer:
         self.by_kind: dict[Kind, list[Node]] = defaultdict(list)
         for node in free:
             self.by_kind[kind_of(node)].append(node)
+        self.all_of_kind = {kind: list(nodes) for kind, nodes in self.by_kind.items()}
         self.found: dict[tuple[int, int], tuple[Shape, tuple[Seat, ...]]] = {}
 
     def run(self) -> Seating:
@@ -231,7 +232,7 @@ class _Placer:
             missing = missing[taken:]
             if not missing:
                 return
-            failures.append(self._shortage(request, kind, shape, len(missing)))
+            failures.append(self._shortage(request, kind, shape, len(missing), own))
         self.result.problems.append(
             request.problem(listing(failures, 3), "replicas" if request.deployment.replicas > 1 else "name")
         )
@@ -275,23 +276,25 @@ class _Placer:
             seats += [(workers or leaders).popleft() for _ in range(shape.nodes - 1)]
         return seats
 
-    def _shortage(self, request: Request, kind: Kind, shape: Shape, replicas: int) -> str:
+    def _shortage(self, request: Request, kind: Kind, shape: Shape, replicas: int, own: set[str]) -> str:
         """Why there is no room, for a person who has to make some."""
-        what = f"{kind.gpu_count} x {kind.gpu_model}" if kind.gpu_count else "no GPU"
-        needs = (
-            f"{shape.nodes * replicas} more of the nodes with {what}"
-            if kind.gpu_count
-            else f"{shape.nodes * replicas} more nodes without GPU"
-        )
-        having = "" if not kind.gpu_count else f" with {shape.gpus} free"
-        everyone = self.by_kind[kind]
-        taken = sorted({user for node in everyone for user in self.occupied.gpus.get(node.name, {}).values()})
+        everyone = [node for node in self.all_of_kind[kind] if node.name not in own]
         port = request.deployment.port
         blocked = [node.name for node in everyone if port in self.occupied.endpoints.get(node.name, ())]
-        why = []
+        wanted = shape.nodes * replicas
+        nodes = "1 more node" if wanted == 1 else f"{wanted} more nodes"
+        if kind.gpu_count:
+            what = f"with {shape.gpus} free of its {kind.gpu_count} GPUs ({kind.gpu_model})"
+            left = sum(1 for node in everyone if len(self.occupied.free(node)) >= shape.gpus)
+        else:
+            what = "without GPU"
+            left = len(everyone) - (len(blocked) if shape.nodes == 1 else 0)
+        taken = sorted({user for node in everyone for user in self.occupied.gpus.get(node.name, {}).values()})
+        why = [f"{left} of {len(self.all_of_kind[kind])} {'is' if left == 1 else 'are'} left"]
         if taken:
-            why.append(f"others are used by {listing(taken, 4)}")
+            why.append(f"GPUs are used by {listing(taken, 4)}")
         if blocked:
             why.append(f"port {port} is taken on {listing(blocked, 4)}")
-        reason = f" ({'; '.join(why)})" if why else ""
-        return f"needs {needs}{having}, and there are not enough{reason}"
+        if request.deployment.replicas > 1:
+            why.append("replicas of a deployment do not share a node")
+        return f"needs {nodes} {what}, and there are not enough: {'; '.join(why)}"
