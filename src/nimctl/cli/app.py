@@ -16,6 +16,8 @@ from nimctl.errors import NimctlError
 
 # The order is the order of `nimctl --help`: from the first file to the end of a cluster's life.
 VERBS: tuple[str, ...] = (
+    "init",
+    "validate",
     "inventory",
     "lock",
     "diff",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 
 from nimctl.description import nodeset, reserved, syntax
 from nimctl.description.document import Deployment, NodeEntry
@@ -14,18 +15,22 @@ from nimctl.description.words import listing, nearest, shorten
 from nimctl.errors import Field
 
 
-def contracts() -> list[str]:
-    """The ids of the launch contracts: one data file each."""
-    folder = files("nimctl") / "contracts"
-    return sorted(entry.name[:-4] for entry in folder.iterdir() if entry.name.endswith(".yml"))
+def contracts(folder: Path) -> list[str]:
+    """The ids of the launch contracts, ours and those in ``contracts/`` of a folder: one data file each."""
+    names = {entry.name for entry in (files("nimctl") / "contracts").iterdir()}
+    names.update(file.name for file in (folder / "contracts").glob("*.yml"))
+    return sorted(name[:-4] for name in names if name.endswith(".yml"))
 
 
 def check(
-    deployments: Mapping[int, Deployment], entries: Mapping[int, NodeEntry], nodes: Nodes, findings: Findings
+    deployments: Mapping[int, Deployment],
+    entries: Mapping[int, NodeEntry],
+    nodes: Nodes,
+    known: list[str],
+    findings: Findings,
 ) -> None:
-    """Check every deployment."""
+    """Check every deployment; ``known`` are the ids of the contracts."""
     names: dict[str, Field] = {}
-    known = contracts()
     sets = _Sets()
     for index, deployment in deployments.items():
         if findings.full:

@@ -48,6 +48,7 @@ class FabricRate(Row):
     gbps: float = Field(gt=0, description="Gb/s of one port, one direction")
 
 
+PLUGIN = "nimctl.multinode.cluster"
 RowType = TypeVar("RowType", bound=Row)
 
 
@@ -85,13 +86,15 @@ def _own_rows(model: type[RowType], path: Path, problems: list[Problem]) -> dict
     if not path.exists():
         return {}
     try:
-        return _rows(model, source.read_text(path), path, problems)
+        return _rows(model, source.read_text(path), path, problems, plugin=PLUGIN)
     except source.SourceError as error:
         problems.extend(error.problems)
         return {}
 
 
-def _rows(model: type[RowType], text: str, path: Path, problems: list[Problem]) -> dict[str, RowType]:
+def _rows(
+    model: type[RowType], text: str, path: Path, problems: list[Problem], plugin: str = ""
+) -> dict[str, RowType]:
     raw, mark, found = source.parse(text, path)
     problems.extend(found)
     positions = Positions(mark)
@@ -102,6 +105,10 @@ def _rows(model: type[RowType], text: str, path: Path, problems: list[Problem]) 
             )
         )
         return {}
+    if plugin and raw.pop("plugin", None) != plugin:
+        # Ansible reads every file of an inventory folder; this key tells it to leave this one to us.
+        message = f"found nothing, expected `plugin: {plugin}`, or Ansible takes this file for an inventory"
+        problems.append(Problem(("plugin",), message, path, 1, 1))
     rows: dict[str, RowType] = {}
     for name, row in raw.items():
         try:

@@ -23,7 +23,8 @@ FILE = "cluster.yml"
 class Examined:
     """What a description says as far as it is sound, and every problem found, in the order of the file.
 
-    ``cluster`` leaves out what is wrong; it is None where nothing sensible could be read.
+    ``cluster`` is there also where something is wrong, as long as that does not decide where ranks run:
+    then it can be placed, to find in the same run what is wrong with the placement.
     """
 
     cluster: Cluster | None
@@ -83,7 +84,8 @@ def _examine(path: Path) -> Examined:
     sections = shape.validate(raw, findings)
     machines = nodes.check(sections.nodes, tables, findings)
     machines.complete = machines.complete and _whole(raw, sections.nodes)
-    deployments.check(sections.deployments, sections.nodes, machines, findings)
+    contracts = deployments.contracts(file.parent)
+    deployments.check(sections.deployments, sections.nodes, machines, contracts, findings)
     surroundings.check_storage(sections.storage, machines, findings)
     surroundings.check_stack(sections.stack, raw, findings)
     surroundings.check_secrets(sections.secrets, findings)
@@ -99,7 +101,30 @@ def _examine(path: Path) -> Examined:
         positions=positions,
         gpu_models=_used(tables, sections.nodes),
     )
-    return Examined(cluster, (*findings.problems(), *table_problems))
+    problems = (*findings.problems(), *table_problems)
+    return Examined(cluster if _placeable(problems, raw, sections) else None, problems)
+
+
+# What a deployment may have wrong without a change to where its ranks and those of others run.
+_HARMLESS = frozenset(
+    ("name", "model", "image", "contract", "profile", "weights", "served_name", "precision", "args", "env")
+) | {"timeouts"}
+
+
+def _placeable(problems: Sequence[Problem], raw: Any, sections: shape.Sections) -> bool:
+    for problem in problems:
+        match problem.field:
+            case ("deployments", int(), str(name), *_) if name in _HARMLESS:
+                continue
+            case ("connection" | "stack" | "secrets" | "name" | "plugin", *_):
+                continue
+            case _:
+                return False
+    # One entry for each in the file, so that later problems name the right one.
+    return all(
+        len(raw.get(section) or ()) == len(entries)
+        for section, entries in (("nodes", sections.nodes), ("deployments", sections.deployments))
+    )
 
 
 def _whole(raw: Any, sound: Mapping[int, NodeEntry]) -> bool:

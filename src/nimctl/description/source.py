@@ -216,7 +216,7 @@ class _Composer:
         try:
             return self._plain[text]
         except KeyError:
-            self._plain[text] = value = _plain_value(text)
+            self._plain[text] = value = plain_value(text)
             return value
 
     def _sequence(self, where: Position) -> tuple[list[Any], Mark]:
@@ -283,7 +283,7 @@ def _position(event: Any) -> Position:
     return event.start_mark.line + 1, event.start_mark.column + 1
 
 
-def _plain_value(text: str) -> Any:
+def plain_value(text: str) -> Any:
     """What unquoted text means. Octal, sexagesimal and underscored numbers stay text: nobody means them."""
     if text in _WORDS:
         return _WORDS[text]
