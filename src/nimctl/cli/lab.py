@@ -73,7 +73,13 @@ def up(
 
     as_json = _checked(output)
     folder = inventory or Path("inventories") / name
-    result = lab_up.up(lab_up.Wish(name, nodes, container_engine, gpus, folder, subnet), _say)
+    try:
+        result = lab_up.up(lab_up.Wish(name, nodes, container_engine, gpus, folder, subnet), _say)
+    except KeyboardInterrupt:
+        _say(
+            f"interrupted. `nimctl lab up` carries on; `nimctl lab down --name {name}` removes what there is."
+        )
+        raise typer.Exit(130) from None
     if as_json:
         print_json(result.as_json())
         return

@@ -40,6 +40,14 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """A network as the engine knows it, with its first IPv4 range."""
+
+    subnet: ipaddress.IPv4Network
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Containers:
     """An engine and how to call it.
 
@@ -103,16 +111,17 @@ class Containers:
                 )
         return found
 
-    def subnets(self) -> dict[str, ipaddress.IPv4Network]:
-        """The first IPv4 network of every engine network, by the network's name."""
-        found: dict[str, ipaddress.IPv4Network] = {}
+    def networks(self) -> dict[str, Network]:
+        """Every engine network that has an IPv4 range, by name."""
+        found: dict[str, Network] = {}
         for name in self("network", "ls", "--format", "{{.Name}}").stdout.split():
             for item in self._inspect("network", name):
                 ranges = item.get("subnets") or (item.get("IPAM") or {}).get("Config") or []
+                labels = item.get("labels") or item.get("Labels") or {}
                 for entry in ranges:
                     text = str(entry.get("subnet") or entry.get("Subnet"))
                     if ":" not in text:
-                        found.setdefault(name, ipaddress.IPv4Network(text, strict=False))
+                        found.setdefault(name, Network(ipaddress.IPv4Network(text, strict=False), labels))
         return found
 
     def image_id(self, reference: str) -> str | None:

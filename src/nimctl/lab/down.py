@@ -13,8 +13,8 @@ from nimctl.errors import NimctlError
 from nimctl.lab import describe, inside
 from nimctl.lab.command import CommandError, root_prefix, run
 from nimctl.lab.containers import Containers, detect, forget
-from nimctl.lab.images import cache_folder
-from nimctl.lab.lock import locked
+from nimctl.lab.images import bootstrap_mark, cache_folder
+from nimctl.lab.lock import is_held, locked
 from nimctl.lab.names import CACHE_LABEL, Names
 
 Say = Callable[[str], None]
@@ -75,6 +75,9 @@ def down(name: str, inventory: Path | None, images: bool, say: Say) -> Result:
         for path in kept:
             say(f"{path} was changed by somebody and stays")
         _remove_tree(scratch)
+    for stale in cache.glob("image-*.lock"):
+        if not is_held(stale):
+            stale.unlink(missing_ok=True)
     for parent in (cache / "tmp", cache):
         if parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()
@@ -104,8 +107,7 @@ def _await_orphans(names: Names, scratch: Path, say: Say) -> None:
 def _orphans(names: Names, scratch: Path) -> list[int]:
     """Processes whose arguments carry the lab's label, or the lab's folder for temporary files."""
     marks = {
-        f"--label={names.label}".encode(),
-        f"TMPDIR={scratch}".encode(),
+        mark.encode() for mark in (f"--label={names.label}", f"TMPDIR={scratch}", bootstrap_mark(names.lab))
     }
     found = []
     for process in Path("/proc").iterdir():

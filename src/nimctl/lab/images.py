@@ -236,6 +236,7 @@ class Workshop:
             *("--variant=apt", "--include=ca-certificates"),
             *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")),
             "--dpkgopt=force-unsafe-io",
+            bootstrap_mark(self.lab),
             *(f'--aptopt={name} "{value}"' for name, value in sources.settings),
         ]
         argv = (
@@ -270,6 +271,11 @@ class Workshop:
 def _packages(recipe: Recipe) -> str:
     names = " ".join(value for _, value in recipe.variables)
     return f" (downloads from the Debian mirror: {names})" if names else ""
+
+
+def bootstrap_mark(lab: str) -> str:
+    """An option of mmdebstrap that does nothing, by which the process of an interrupted start is found."""
+    return f"--setup-hook=: {LABEL}={lab}"
 
 
 def cache_folder() -> Path:

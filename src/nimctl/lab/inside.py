@@ -25,24 +25,16 @@ class Inside:
     Attributes:
         nodes: Containers of nodes, by the node's name.
         registry: The registry's container.
-        subnet: The lab's network.
+        subnet: The range of the lab's network.
+        inventory: The inventory folder that the lab was started with.
         leftovers: Names of other containers with the lab's label: builds that were interrupted.
     """
 
     nodes: Mapping[str, Container]
     registry: Container | None
     subnet: IPv4Network | None
+    inventory: str | None
     leftovers: tuple[str, ...]
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is anything of a lab."""
-        return bool(self.nodes or self.registry or self.subnet)
-
-    @property
-    def inventory(self) -> str | None:
-        """The inventory folder that the lab was started with."""
-        return self.registry.labels.get(INVENTORY) if self.registry else None
 
     def address(self, node: str) -> str:
         """The address of a node."""
@@ -61,8 +53,13 @@ def look(engine: Containers, names: Names) -> Inside:
             registry = container
         else:
             leftovers.append(container.name)
+    network = engine.networks().get(names.network)
     return Inside(
-        dict(sorted(nodes.items())), registry, engine.subnets().get(names.network), tuple(sorted(leftovers))
+        nodes=dict(sorted(nodes.items())),
+        registry=registry,
+        subnet=network.subnet if network else None,
+        inventory=network.labels.get(INVENTORY) if network else None,
+        leftovers=tuple(sorted(leftovers)),
     )
 
 

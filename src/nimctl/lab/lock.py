@@ -34,6 +34,21 @@ def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
             os.close(handle)
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process has the lock."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def _take(handle: int, waiting: Callable[[str], None]) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

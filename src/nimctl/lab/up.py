@@ -134,6 +134,11 @@ def up(wish: Wish, say: Say) -> Result:
 def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) -> Result:
     engine = workshop.engine
     before = inside.look(engine, names)
+    if before.inventory and Path(before.inventory) != wish.inventory.resolve():
+        raise RejectedError(
+            f"Lab {wish.name} belongs to {before.inventory}, not to {wish.inventory}. Use --inventory "
+            f"{before.inventory}, another --name, or take it down first."
+        )
     nodes = node_names(wish.nodes or len(before.nodes) or 2)
     keys = Keys(wish.inventory / ".lab")
     images = _images(workshop)
@@ -142,7 +147,7 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
     plan = subnet.Plan(network)
     keys.prepare(nodes, plan.registry)
     container_engine, gpus = _settings(wish, before)
-    parts = _parts(engine, names, nodes, plan, keys, images, gpus, container_engine, wish.inventory)
+    parts = _parts(engine, names, nodes, plan, keys, images, gpus, container_engine)
     existing = dict(before.nodes)
     if before.registry:
         existing[REGISTRY] = before.registry
@@ -203,7 +208,7 @@ def _network(engine: Containers, names: Names, wish: Wish, before: Inside, say: 
                 f"--subnet {asked}: lab {wish.name} has {before.subnet} already. Take it down first."
             )
         return before.subnet
-    taken = list(engine.subnets().values()) + _routes()
+    taken = [network.subnet for network in engine.networks().values()] + _routes()
     error: CommandError | None = None
     for number, network in enumerate([asked] if asked else subnet.candidates(wish.name, taken)):
         if number == 5:
@@ -211,8 +216,9 @@ def _network(engine: Containers, names: Names, wish: Wish, before: Inside, say: 
         plan = subnet.Plan(network)
         try:
             engine(
-                *("network", "create", f"--label={names.label}", f"--subnet={network}"),
-                *(f"--gateway={plan.gateway}", names.network),
+                *("network", "create", f"--label={names.label}"),
+                f"--label={inside.INVENTORY}={wish.inventory.resolve()}",
+                *(f"--subnet={network}", f"--gateway={plan.gateway}", names.network),
             )
         except CommandError as failed:
             # Another lab that starts at the same time may have been quicker.
@@ -245,12 +251,11 @@ def _parts(
     images: Images,
     gpus: int,
     container_engine: str,
-    inventory: Path,
 ) -> dict[str, Part]:
     """Everything that shall run, by name."""
     machine = engine.machine
     assert machine
-    parts = {REGISTRY: _registry_part(engine, names, plan, keys, images, inventory)}
+    parts = {REGISTRY: _registry_part(engine, names, plan, keys, images)}
     for node in nodes:
         parts[node] = _node_part(
             engine, names, node, plan.node(node), keys, images, gpus, container_engine, machine
@@ -258,9 +263,7 @@ def _parts(
     return parts
 
 
-def _registry_part(
-    engine: Containers, names: Names, plan: subnet.Plan, keys: Keys, images: Images, inventory: Path
-) -> Part:
+def _registry_part(engine: Containers, names: Names, plan: subnet.Plan, keys: Keys, images: Images) -> Part:
     certificate, key = keys.server(plan.registry)
     return Part(
         name=names.registry,
@@ -268,7 +271,6 @@ def _registry_part(
         image=engine.image_id(images.registry) or images.registry,
         address=plan.registry,
         options=(
-            f"--label={inside.INVENTORY}={inventory.resolve()}",
             "--hostname=registry",
             "--network-alias=registry",
             "--network-alias=registry.lab",
