@@ -26,7 +26,9 @@ class ActionModule(ActionBase):
         for image in found["images"]:
             login = login_for(image, arguments.get("logins") or [])
             if login is not None:
-                logins[login["host"]] = self._with_password(dict(login), image, arguments.get("secrets") or {})
+                logins[login["host"]] = self._with_password(
+                    dict(login), image, arguments.get("secrets") or {}
+                )
         return self._module({**arguments, "logins": list(logins.values())}, task_vars)
 
     def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:

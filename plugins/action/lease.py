@@ -15,7 +15,12 @@ def process_start(pid: int) -> str:
     """When a process started, in clock ticks since boot; empty if there is none, or where there is no /proc."""
     try:
         # The name in parentheses may hold spaces; the 22nd field is the 20th after it.
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        return (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()[19]
+        )
     except (OSError, IndexError):
         return ""
 
@@ -64,8 +69,13 @@ class ActionModule(ActionBase):
         other = result.get("holder")
         if other and dead(other, own):
             result = self._module({**arguments, "breaking": other["run"]}, task_vars)
+        elif other and not result.get("failed"):
+            # Check mode looks on while somebody else works; what it finds may change under its eyes.
+            result["warnings"] = [*result.get("warnings", []), result["refusal"]]
         return result
 
     def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        result: dict[str, Any] = self._execute_module("nimctl.multinode.lease", module_args=arguments, task_vars=task_vars)
+        result: dict[str, Any] = self._execute_module(
+            "nimctl.multinode.lease", module_args=arguments, task_vars=task_vars
+        )
         return result

@@ -17,7 +17,9 @@ class ActionModule(ActionBase):
         """Run on the controller, then on the node."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        arguments["files"] = [self._complete(dict(entry), task_vars or {}) for entry in arguments.get("files") or []]
+        arguments["files"] = [
+            self._complete(dict(entry), task_vars or {}) for entry in arguments.get("files") or []
+        ]
         result: dict[str, Any] = self._execute_module(
             "nimctl.multinode.managed_files", module_args=arguments, task_vars=task_vars
         )
@@ -33,5 +35,7 @@ class ActionModule(ActionBase):
             try:
                 entry["content"] = Path(source).read_text(encoding="utf-8")
             except OSError as error:
-                raise AnsibleActionFail(f"{source} cannot be read on the controller: {error.strerror}") from error
+                raise AnsibleActionFail(
+                    f"{source} cannot be read on the controller: {error.strerror}"
+                ) from error
         return entry

@@ -23,7 +23,9 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         ranks = list(arguments.get("ranks") or [])
         members = {replica_of(rank): task_vars["groups"].get(replica_group(rank), []) for rank in ranks}
-        plans = self._plans({node for nodes in members.values() for node in nodes}, arguments["found"], task_vars)
+        plans = self._plans(
+            {node for nodes in members.values() for node in nodes}, arguments["found"], task_vars
+        )
         left_alone = incomplete(ranks, members, plans)
         reasons = {
             replica: reason

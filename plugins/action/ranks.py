@@ -23,10 +23,14 @@ class ActionModule(ActionBase):
         arguments["ranks"] = [self._complete(rank, common, task_vars or {}) for rank in ranks]
         if not self._task.check_mode:
             arguments["values"] = self._values(ranks, arguments.get("secrets") or {})
-        result: dict[str, Any] = self._execute_module("nimctl.multinode.ranks", module_args=arguments, task_vars=task_vars)
+        result: dict[str, Any] = self._execute_module(
+            "nimctl.multinode.ranks", module_args=arguments, task_vars=task_vars
+        )
         return result
 
-    def _complete(self, rank: dict[str, Any], common: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def _complete(
+        self, rank: dict[str, Any], common: dict[str, Any], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
         try:
             lines = [env_line(name, value) for name, value in sorted(rank["environment"].items())]
         except ValueError as error:
@@ -50,7 +54,10 @@ class ActionModule(ActionBase):
             for variable in rank["secrets"]:
                 try:
                     values[variable] = read_secret(
-                        variable.lower(), sources, self._templar.resolve_variable_expression, f"the rank {rank['name']}"
+                        variable.lower(),
+                        sources,
+                        self._templar.resolve_variable_expression,
+                        f"the rank {rank['name']}",
                     )
                 except SecretError as error:
                     raise AnsibleActionFail(str(error)) from error

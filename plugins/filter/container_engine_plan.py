@@ -46,7 +46,11 @@ def container_engine_plan(settings: Mapping[str, Any]) -> dict[str, Any]:
         files = engine_plan.configuration_files(engine, registries, settings["proxy"] or {})
         return {
             "packages": engine_plan.package_names(
-                engine, settings["source"], settings["distribution"], settings["packages"], settings["packages_from_docker"]
+                engine,
+                settings["source"],
+                settings["distribution"],
+                settings["packages"],
+                settings["packages_from_docker"],
             ),
             "repository_files": engine_plan.repository_files(
                 settings["source"] if engine == "docker" else "distribution",
@@ -55,7 +59,9 @@ def container_engine_plan(settings: Mapping[str, Any]) -> dict[str, Any]:
             ),
             "files": files,
             "daemon_values": engine_plan.daemon_values(engine, registries, settings["daemon"] or {}, cdi),
-            "daemon_defaults": engine_plan.daemon_defaults(engine, settings["log_max_size"], settings["log_max_files"]),
+            "daemon_defaults": engine_plan.daemon_defaults(
+                engine, settings["log_max_size"], settings["log_max_files"]
+            ),
             "unit": "docker.service" if engine == "docker" else "",
             "minimum_version": minimum["version"],
             "reason": minimum["reason"],

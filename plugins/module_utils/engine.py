@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError
 from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import Run
 
 LABEL = "nimctl.cluster"
@@ -30,13 +31,14 @@ class Engine:
             return 127, "", f"{self.name} is not installed"
         return self._run([self.binary, *arguments])
 
-    def containers(self, label: str) -> list[dict[str, Any]]:
-        """Every container with a label, running or not: name, running, labels."""
-        status, out, err = self.call("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}")
+    def containers(self, label: str = "") -> list[dict[str, Any]]:
+        """Every container, or every one with a label, running or not: name, running, labels."""
+        wanted = ["--filter", f"label={label}"] if label else []
+        status, out, err = self.call("ps", "--all", "--quiet", "--no-trunc", *wanted)
         if self.binary is None or (status != 0 and _daemon_is_down(err)):
             return []
         if status != 0:
-            raise RuntimeError(f"{self.name} ps failed: {err.strip()}")
+            raise NodeError(f"{self.name} ps failed: {err.strip()}")
         if not out.split():
             return []
         status, out, _ = self.call("inspect", "--type", "container", *out.split())
@@ -52,7 +54,7 @@ class Engine:
 
     def remove(self, container: str) -> None:
         """Remove a container, running or not; none of that name is fine."""
-        self.call("rm", "--force", container)
+        self.call("rm", "--force", *(["--ignore"] if self.name == "podman" else []), container)
 
     def has_image(self, image: str) -> bool:
         """Whether an image is on this node already."""
@@ -87,16 +89,27 @@ def auth_file(login: Mapping[str, str]) -> str:
 
 
 HINTS = (
-    (("unauthorized", "authentication required", "denied", "401", "403"),
-     "The registry refuses the login: check the key behind the secret, and that it may read this image."),
-    (("x509", "certificate"), "The registry's certificate is not trusted: give its authority as `ca` of the registry."),
-    (("http response to https", "first record does not look like a tls"),
-     "The registry speaks plain HTTP: set `insecure: true` on it, if that is meant."),
-    (("manifest unknown", "not found", "name unknown"),
-     "The registry has no such image: check its name, and the digest in cluster.lock.yml."),
+    (
+        ("unauthorized", "authentication required", "denied", "401", "403"),
+        "The registry refuses the login: check the key behind the secret, and that it may read this image.",
+    ),
+    (
+        ("x509", "certificate"),
+        "The registry's certificate is not trusted: give its authority as `ca` of the registry.",
+    ),
+    (
+        ("http response to https", "first record does not look like a tls"),
+        "The registry speaks plain HTTP: set `insecure: true` on it, if that is meant.",
+    ),
+    (
+        ("manifest unknown", "not found", "name unknown"),
+        "The registry has no such image: check its name, and the digest in cluster.lock.yml.",
+    ),
     (("no space left",), "The disk is full: free space where the engine keeps its images."),
-    (("no such host", "connection refused", "i/o timeout", "network is unreachable", "no route to host"),
-     "The node does not reach the registry: check name resolution, firewall and proxy on the node."),
+    (
+        ("no such host", "connection refused", "i/o timeout", "network is unreachable", "no route to host"),
+        "The node does not reach the registry: check name resolution, firewall and proxy on the node.",
+    ),
 )
 
 

@@ -62,7 +62,7 @@ def write_atomic(path: str | Path, content: str, mode: int, uid: int = 0, gid: i
             os.fchmod(stream.fileno(), mode)
             os.fchown(stream.fileno(), uid, gid)
             os.fsync(stream.fileno())
-        os.replace(name, target)
+        Path(name).replace(target)
     except BaseException:
         Path(name).unlink()
         raise

@@ -20,7 +20,9 @@ class PackageError(Exception):
 
 def last_words(out: str, err: str, lines: int = 15) -> str:
     """The end of what a command wrote, errors first."""
-    errors = [line for line in (out + "\n" + err).splitlines() if line.startswith(("E:", "Error", "error:", "W:"))]
+    errors = [
+        line for line in (out + "\n" + err).splitlines() if line.startswith(("E:", "Error", "error:", "W:"))
+    ]
     return "\n".join((errors or (out + "\n" + err).strip().splitlines())[-lines:])
 
 
@@ -37,7 +39,9 @@ class Apt:
         wanted = list(names)
         if not wanted:
             return {}
-        _, out, _ = self._run(["dpkg-query", "--show", "--showformat=${Package}\\t${db:Status-Status}\\t${Version}\\n", *wanted])
+        _, out, _ = self._run(
+            ["dpkg-query", "--show", "--showformat=${Package}\\t${db:Status-Status}\\t${Version}\\n", *wanted]
+        )
         rows = (line.split("\t") for line in out.splitlines())
         return {row[0]: row[2] for row in rows if len(row) == 3 and row[1] == "installed"}
 
@@ -73,7 +77,15 @@ class Apt:
         self._apt("update", "--error-on=any")
 
     def _apt(self, *arguments: str) -> None:
-        command = ["apt-get", "--assume-yes", "--quiet=2", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold"]
+        command = [
+            "apt-get",
+            "--assume-yes",
+            "--quiet=2",
+            "-o",
+            "DPkg::Lock::Timeout=300",
+            "-o",
+            "Dpkg::Options::=--force-confold",
+        ]
         environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
         status, out, err = self._run([*command, *arguments], environ_update=environment)
         if status != 0:
@@ -99,7 +111,18 @@ class Dnf:
 
     def candidate(self, name: str) -> str | None:
         """The version that an installation would bring, as far as the metadata on the node know."""
-        _, out, _ = self._run(["dnf", "--quiet", "--cacheonly", "repoquery", "--latest-limit=1", "--queryformat", "%{version}\\n", name])
+        _, out, _ = self._run(
+            [
+                "dnf",
+                "--quiet",
+                "--cacheonly",
+                "repoquery",
+                "--latest-limit=1",
+                "--queryformat",
+                "%{version}\\n",
+                name,
+            ]
+        )
         return next((line.strip() for line in out.splitlines() if line.strip()), None)
 
     def install(self, names: list[str]) -> None:
@@ -135,5 +158,3 @@ def no_service_starts() -> Iterator[None]:
         yield
     finally:
         POLICY.unlink()
-
-

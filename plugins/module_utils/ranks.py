@@ -100,7 +100,9 @@ def restarts(plans: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, 
     return found
 
 
-def incomplete(ranks: Iterable[Mapping[str, Any]], members: Mapping[str, Iterable[str]], known: Iterable[str]) -> dict[str, list[str]]:
+def incomplete(
+    ranks: Iterable[Mapping[str, Any]], members: Mapping[str, Iterable[str]], known: Iterable[str]
+) -> dict[str, list[str]]:
     """Replicas of these ranks that have nodes of which nothing is known in this run, with those nodes."""
     reached = set(known)
     missing = {replica_of(rank): sorted(set(members[replica_of(rank)]) - reached) for rank in ranks}

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 
-def fingerprint(config: str | None, reloadable: Sequence[str], files: Mapping[str, str | None]) -> dict[str, str]:
+def fingerprint(
+    config: str | None, reloadable: Sequence[str], files: Mapping[str, str | None]
+) -> dict[str, str]:
     """Hashes of what a reload takes over and of what only a restart does."""
     document = json.loads(config) if config and config.strip() else {}
     soft = {key: value for key, value in document.items() if key in reloadable}
     hard = {key: value for key, value in document.items() if key not in reloadable}
-    return {"reload": _hash(soft), "restart": _hash([hard, {path: text for path, text in files.items() if text}])}
+    return {
+        "reload": _hash(soft),
+        "restart": _hash([hard, {path: text for path, text in files.items() if text}]),
+    }
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,9 @@ class Applied:
     restart: str
 
     @classmethod
-    def of(cls, remembered: Mapping[str, Any] | None, invocation: str, now: Mapping[str, str], newer: bool) -> Applied:
+    def of(
+        cls, remembered: Mapping[str, Any] | None, invocation: str, now: Mapping[str, str], newer: bool
+    ) -> Applied:
         """As remembered, or else guessed from the time of the service's start.
 
         A service that was started since, by whomever, has read what is there now, unless a file is

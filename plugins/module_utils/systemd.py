@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError
+
 Run = Callable[[list[str]], tuple[int, str, str]]
 """Runs a command and gives its exit status, stdout and stderr."""
 
@@ -16,15 +18,19 @@ def show(run: Run, units: Iterable[str], properties: Iterable[str]) -> dict[str,
     wanted = ["Id", *properties]
     status, out, err = run(["systemctl", "show", "--no-pager", f"--property={','.join(wanted)}", *names])
     if status != 0:
-        raise RuntimeError(f"systemctl show failed: {err.strip() or out.strip()}")
+        raise NodeError(f"systemctl show failed: {err.strip() or out.strip()}")
     found: dict[str, dict[str, str]] = {}
-    for name, block in zip(names, out.strip("\n").split("\n\n")):
+    for name, block in zip(names, out.strip("\n").split("\n\n"))  # noqa: B905 - strict= is newer than the oldest Python of nodes:
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         found[name] = {key: values.get(key, "") for key in wanted}
     return found
 
 
 def journal(run: Run, unit: str, lines: int = 30) -> list[str]:
-    """The last lines that a unit's processes wrote."""
-    status, out, _ = run(["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={unit}"])
+    """The last lines that a unit's processes wrote, without what systemd and the engine wrote about it."""
+    name = unit.rpartition(".")[0]
+    identifier = f"--identifier={name}" if name.startswith("nim-") else "--output=cat"
+    status, out, _ = run(
+        ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={unit}", identifier]
+    )
     return out.splitlines() if status == 0 else []

@@ -29,6 +29,10 @@ options:
     description: What needs that version, as the message says it.
     type: str
     default: ""
+  removing:
+    description: Whether the engine is about to be removed. Then containers that are no ranks are a reason to keep it.
+    type: bool
+    default: false
   must_exist:
     description: Whether an engine that is missing is an error.
     type: bool
@@ -62,26 +66,21 @@ ranks:
   returned: always
   type: list
   elements: str
+pending:
+  description: Why the engine is kept, if O(removing).
+  returned: always
+  type: list
+  elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nimctl.multinode.plugins.module_utils.engine import LABEL, Engine
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.package_manager import package_manager
 from ansible_collections.nimctl.multinode.plugins.module_utils.versions import older, refusal
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "engine": {"type": "str", "required": True, "choices": ["docker", "podman"]},
-            "package": {"type": "str"},
-            "from_distribution": {"type": "bool", "default": True},
-            "minimum_version": {"type": "str", "default": ""},
-            "reason": {"type": "str", "default": ""},
-            "must_exist": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
+def work(module: AnsibleModule) -> None:
     wanted = module.params
     engine = Engine(wanted["engine"], module.run_command)
     installed = candidate = ""
@@ -104,8 +103,35 @@ def main() -> None:
             installed=installed,
             candidate=candidate,
         )
-    ranks = sorted(container["name"] for container in engine.containers(LABEL) if container["running"])
-    module.exit_json(changed=False, installed=installed, candidate=candidate, ranks=ranks)
+    containers = engine.containers()
+    ranks = sorted(
+        container["name"] for container in containers if LABEL in container["labels"] and container["running"]
+    )
+    others = sorted(container["name"] for container in containers if LABEL not in container["labels"])
+    pending = []
+    if wanted["removing"] and others:
+        pending = [
+            f"{engine.name} was kept, with its settings, because it has containers that are no ranks: {', '.join(others)}. "
+            "Remove them, and destroy again."
+        ]
+    module.exit_json(changed=False, installed=installed, candidate=candidate, ranks=ranks, pending=pending)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "engine": {"type": "str", "required": True, "choices": ["docker", "podman"]},
+            "package": {"type": "str"},
+            "from_distribution": {"type": "bool", "default": True},
+            "minimum_version": {"type": "str", "default": ""},
+            "reason": {"type": "str", "default": ""},
+            "must_exist": {"type": "bool", "default": False},
+            "removing": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    with told(module):
+        work(module)
 
 
 if __name__ == "__main__":

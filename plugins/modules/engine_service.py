@@ -36,6 +36,10 @@ options:
     type: list
     elements: path
     default: []
+  optional:
+    description: Whether an engine that is not installed is fine.
+    type: bool
+    default: false
   expected_keys:
     description: Keys of O(config) that this run changes; lets check mode predict.
     type: list
@@ -78,26 +82,17 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nimctl.multinode.plugins.module_utils.engine import LABEL, SECRETS, Engine
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.files import read, write_atomic
 from ansible_collections.nimctl.multinode.plugins.module_utils.service import Applied, actions, fingerprint
 from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import journal, show
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "engine": {"type": "str", "required": True, "choices": ["docker", "podman"]},
-            "unit": {"type": "str", "required": True},
-            "config": {"type": "path", "default": "/etc/docker/daemon.json"},
-            "reloadable": {"type": "list", "elements": "str", "default": []},
-            "restart_files": {"type": "list", "elements": "path", "default": []},
-            "expected_keys": {"type": "list", "elements": "str", "default": []},
-            "expected_paths": {"type": "list", "elements": "path", "default": []},
-        },
-        supports_check_mode=True,
-    )
+def work(module: AnsibleModule) -> None:
     wanted = module.params
     engine = Engine(wanted["engine"], module.run_command)
+    if wanted["optional"] and engine.binary is None:
+        module.exit_json(changed=False, did=[], pending=[])
     if not wanted["unit"]:
         _answers(module, engine)
         module.exit_json(changed=False, did=[], pending=[])
@@ -114,10 +109,14 @@ def main() -> None:
     if not module.check_mode:
         # The unit may be new, and a drop-in may have changed since systemd last looked.
         order("daemon-reload")
-    state = show(module.run_command, [wanted["unit"]], ["ActiveState", "UnitFileState", "InvocationID"])[wanted["unit"]]
+    state = show(module.run_command, [wanted["unit"]], ["ActiveState", "UnitFileState", "InvocationID"])[
+        wanted["unit"]
+    ]
     memory = SECRETS / f"{wanted['engine']}.json"
     remembered = json.loads(read(memory) or "null")
-    now = fingerprint(read(wanted["config"]), wanted["reloadable"], {path: read(path) for path in wanted["restart_files"]})
+    now = fingerprint(
+        read(wanted["config"]), wanted["reloadable"], {path: read(path) for path in wanted["restart_files"]}
+    )
     ranks = sorted(container["name"] for container in engine.containers(LABEL) if container["running"])
     did, pending = actions(
         unit=wanted["unit"],
@@ -125,7 +124,8 @@ def main() -> None:
         enabled=state["UnitFileState"] in ("enabled", "static", "indirect", "alias"),
         applied=Applied.of(remembered, state["InvocationID"], now, _written_since_start(module, wanted)),
         now=now,
-        expected_restart=bool(set(wanted["expected_keys"]) - set(wanted["reloadable"])) or bool(wanted["expected_paths"]),
+        expected_restart=bool(set(wanted["expected_keys"]) - set(wanted["reloadable"]))
+        or bool(wanted["expected_paths"]),
         expected_reload=bool(set(wanted["expected_keys"]) & set(wanted["reloadable"])),
         ranks=ranks,
         check=module.check_mode,
@@ -138,18 +138,49 @@ def main() -> None:
     module.exit_json(changed=bool(did), did=did, pending=pending)
 
 
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "engine": {"type": "str", "required": True, "choices": ["docker", "podman"]},
+            "unit": {"type": "str", "required": True},
+            "config": {"type": "path", "default": "/etc/docker/daemon.json"},
+            "reloadable": {"type": "list", "elements": "str", "default": []},
+            "restart_files": {"type": "list", "elements": "path", "default": []},
+            "optional": {"type": "bool", "default": False},
+            "expected_keys": {"type": "list", "elements": "str", "default": []},
+            "expected_paths": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    with told(module):
+        work(module)
+
+
 def _written_since_start(module: AnsibleModule, wanted: dict) -> bool:
     """Whether a file that needs a restart is newer than the service's last start."""
     _, out, _ = module.run_command(
-        ["systemctl", "show", "--timestamp=unix", "--property=ActiveEnterTimestamp", "--value", wanted["unit"]]
+        [
+            "systemctl",
+            "show",
+            "--timestamp=unix",
+            "--property=ActiveEnterTimestamp",
+            "--value",
+            wanted["unit"],
+        ]
     )
     started = out.strip().lstrip("@")
-    times = [Path(path).stat().st_mtime for path in [wanted["config"], *wanted["restart_files"]] if Path(path).exists()]
+    times = [
+        Path(path).stat().st_mtime
+        for path in [wanted["config"], *wanted["restart_files"]]
+        if Path(path).exists()
+    ]
     # The start is given in whole seconds, cut off: a file of the same second was most likely written before it.
     return started.isdigit() and any(time >= int(started) + 1 for time in times)
 
 
-def _remember(module: AnsibleModule, memory: Path, unit: str, now: dict, remembered: dict | None, pending: list) -> None:
+def _remember(
+    module: AnsibleModule, memory: Path, unit: str, now: dict, remembered: dict | None, pending: list
+) -> None:
     invocation = show(module.run_command, [unit], ["InvocationID"])[unit]["InvocationID"]
     applied = dict(now)
     if pending:

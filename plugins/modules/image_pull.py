@@ -77,7 +77,14 @@ import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nimctl.multinode.plugins.module_utils.engine import SECRETS, Engine, auth_file, login_for, pull_hint
+from ansible_collections.nimctl.multinode.plugins.module_utils.engine import (
+    SECRETS,
+    Engine,
+    auth_file,
+    login_for,
+    pull_hint,
+)
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 
 
 def pull(engine: Engine, image: str, login: dict | None) -> tuple[int, str, str]:
@@ -93,6 +100,28 @@ def pull(engine: Engine, image: str, login: dict | None) -> tuple[int, str, str]
         return engine.pull(image, folder)
     finally:
         shutil.rmtree(folder)
+
+
+def work(module: AnsibleModule) -> None:
+    engine = Engine(module.params["engine"], module.run_command)
+    missing = [image for image in module.params["images"] if not engine.has_image(image)]
+    if module.check_mode or module.params["only_look"]:
+        module.exit_json(changed=bool(missing), images=missing)
+    if SECRETS.is_dir():
+        # What a run that was killed has left there.
+        for folder in SECRETS.glob("pull-*"):
+            shutil.rmtree(folder)
+    for image in missing:
+        login = login_for(image, module.params["logins"])
+        status, out, err = pull(engine, image, login)
+        if status != 0:
+            words = (err.strip() or out.strip()).splitlines()[-5:]
+            module.fail_json(
+                msg=f"{image} could not be pulled. {engine.name} says:\n  "
+                + "\n  ".join(words)
+                + f"\n{pull_hint(err)}"
+            )
+    module.exit_json(changed=bool(missing), images=missing)
 
 
 def main() -> None:
@@ -116,21 +145,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    engine = Engine(module.params["engine"], module.run_command)
-    missing = [image for image in module.params["images"] if not engine.has_image(image)]
-    if module.check_mode or module.params["only_look"]:
-        module.exit_json(changed=bool(missing), images=missing)
-    if SECRETS.is_dir():
-        # What a run that was killed has left there.
-        for folder in SECRETS.glob("pull-*"):
-            shutil.rmtree(folder)
-    for image in missing:
-        login = login_for(image, module.params["logins"])
-        status, out, err = pull(engine, image, login)
-        if status != 0:
-            words = (err.strip() or out.strip()).splitlines()[-5:]
-            module.fail_json(msg=f"{image} could not be pulled. {engine.name} says:\n  " + "\n  ".join(words) + f"\n{pull_hint(err)}")
-    module.exit_json(changed=bool(missing), images=missing)
+    with told(module):
+        work(module)
 
 
 if __name__ == "__main__":

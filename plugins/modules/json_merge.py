@@ -48,14 +48,24 @@ keys:
   returned: always
   type: list
   elements: str
+paths:
+  description: The file, if it changed.
+  returned: always
+  type: list
+  elements: str
 """
 
 import json
-import os
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.files import Record, read, write_atomic
-from ansible_collections.nimctl.multinode.plugins.module_utils.jsonmerge import ConflictError, changed_keys, merge
+from ansible_collections.nimctl.multinode.plugins.module_utils.jsonmerge import (
+    ConflictError,
+    changed_keys,
+    merge,
+)
 
 
 def parsed(module: AnsibleModule, path: str, text: str | None) -> dict:
@@ -65,22 +75,17 @@ def parsed(module: AnsibleModule, path: str, text: str | None) -> dict:
     try:
         document = json.loads(text)
     except ValueError as error:
-        module.fail_json(msg=f"{path} is not valid JSON ({error}). It was left as it is; mend it or move it away, and run again.")
+        module.fail_json(
+            msg=f"{path} is not valid JSON ({error}). It was left as it is; mend it or move it away, and run again."
+        )
     if not isinstance(document, dict):
-        module.fail_json(msg=f"{path} holds no JSON object. It was left as it is; mend it or move it away, and run again.")
+        module.fail_json(
+            msg=f"{path} holds no JSON object. It was left as it is; mend it or move it away, and run again."
+        )
     return document
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "required": True},
-            "owner": {"type": "str", "required": True},
-            "values": {"type": "dict", "required": True},
-            "defaults": {"type": "list", "elements": "dict", "default": []},
-        },
-        supports_check_mode=True,
-    )
+def work(module: AnsibleModule) -> None:
     path = module.params["path"]
     record = Record(f"{module.params['owner']}{path.replace('/', '-')}", "json")
     text = read(path)
@@ -96,10 +101,30 @@ def main() -> None:
         if changed and written:
             write_atomic(path, written, 0o644)
         elif changed and text is not None:
-            os.unlink(path)
+            Path(path).unlink()
         record.save({**remembered, "file": made_by_us} if remembered else {})
-    diff = [{"before_header": path, "after_header": path, "before": text or "", "after": written}] if changed else []
-    module.exit_json(changed=changed, keys=changed_keys(before, after), diff=diff)
+    diff = (
+        [{"before_header": path, "after_header": path, "before": text or "", "after": written}]
+        if changed
+        else []
+    )
+    module.exit_json(
+        changed=changed, keys=changed_keys(before, after), paths=[path] if changed else [], diff=diff
+    )
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "owner": {"type": "str", "required": True},
+            "values": {"type": "dict", "required": True},
+            "defaults": {"type": "list", "elements": "dict", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    with told(module):
+        work(module)
 
 
 if __name__ == "__main__":

@@ -63,10 +63,31 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nimctl.multinode.plugins.module_utils.files import STATE, make_folders, read, write_atomic
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
+from ansible_collections.nimctl.multinode.plugins.module_utils.files import (
+    STATE,
+    make_folders,
+    read,
+    write_atomic,
+)
 from ansible_collections.nimctl.multinode.plugins.module_utils.lease import holder, refusal
 
 HISTORY_LINES = 1000
+
+
+def work(module: AnsibleModule) -> None:
+    folder = STATE / module.params["cluster"]
+    if module.check_mode:
+        _take(module, folder / "lease.json")
+        module.exit_json(changed=False)
+    make_folders(folder)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if module.params["state"] == "taken":
+            _take(module, folder / "lease.json")
+        else:
+            _release(module, folder)
+    module.exit_json(changed=False)
 
 
 def main() -> None:
@@ -81,18 +102,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    folder = STATE / module.params["cluster"]
-    if module.check_mode:
-        _take(module, folder / "lease.json")
-        module.exit_json(changed=False)
-    make_folders(folder)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if module.params["state"] == "taken":
-            _take(module, folder / "lease.json")
-        else:
-            _release(module, folder)
-    module.exit_json(changed=False)
+    with told(module):
+        work(module)
 
 
 def _present(path: Path) -> dict | None:
@@ -111,7 +122,9 @@ def _take(module: AnsibleModule, path: Path) -> None:
     other = holder(present, identity["run"], now, module.params["breaking"])
     if module.check_mode:
         if other and module.params["state"] == "taken":
-            module.warn(refusal(module.params["cluster"], other, now))
+            module.exit_json(
+                changed=False, holder=other, refusal=refusal(module.params["cluster"], other, now)
+            )
         return
     if other:
         module.fail_json(msg=refusal(module.params["cluster"], other, now), holder=other)

@@ -73,6 +73,7 @@ paths:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.files import File, Record, read, reconcile
 from ansible_collections.nimctl.multinode.plugins.module_utils.openpgp import MalformedKeyError, fingerprints
 
@@ -86,9 +87,13 @@ def fetched(module: AnsibleModule, entry: dict) -> str:
     if module.check_mode:
         return f"the key {wanted} from {entry['url']}\n"
     try:
-        text = open_url(entry["url"], timeout=60, http_agent="nimctl").read().decode("utf-8", "surrogateescape")
+        text = (
+            open_url(entry["url"], timeout=60, http_agent="nimctl").read().decode("utf-8", "surrogateescape")
+        )
     except Exception as error:
-        module.fail_json(msg=f"{entry['url']} could not be fetched: {error}. Check the proxy, or give the URL of a mirror.")
+        module.fail_json(
+            msg=f"{entry['url']} could not be fetched: {error}. Check the proxy, or give the URL of a mirror."
+        )
     try:
         found = fingerprints(text)
     except MalformedKeyError as error:
@@ -106,6 +111,19 @@ def _is_key(text: str, fingerprint: str) -> bool:
         return fingerprints(text) == [fingerprint]
     except MalformedKeyError:
         return False
+
+
+def work(module: AnsibleModule) -> None:
+    files = [
+        File(
+            path=entry["path"],
+            content=fetched(module, entry) if entry["url"] else entry["content"],
+            mode=int(entry["mode"], 8),
+        )
+        for entry in module.params["files"]
+    ]
+    outcome = reconcile(files, Record(module.params["owner"], "files"), module.check_mode)
+    module.exit_json(changed=bool(outcome.changed), paths=outcome.changed, diff=outcome.diff)
 
 
 def main() -> None:
@@ -133,16 +151,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    files = [
-        File(
-            path=entry["path"],
-            content=fetched(module, entry) if entry["url"] else entry["content"],
-            mode=int(entry["mode"], 8),
-        )
-        for entry in module.params["files"]
-    ]
-    outcome = reconcile(files, Record(module.params["owner"], "files"), module.check_mode)
-    module.exit_json(changed=bool(outcome.changed), paths=outcome.changed, diff=outcome.diff)
+    with told(module):
+        work(module)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ options:
     type: str
     required: true
   names:
-    description: The packages.
+    description: The packages. With O(state=absent) an empty list means all that the owner has installed.
     type: list
     elements: str
-    required: true
+    default: []
   state:
     description: Whether the packages are wanted.
     type: str
@@ -40,7 +40,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-names:
+packages:
   description: The packages that were installed or removed.
   returned: always
   type: list
@@ -48,26 +48,26 @@ names:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.files import Record
-from ansible_collections.nimctl.multinode.plugins.module_utils.package_manager import PackageError, package_manager
+from ansible_collections.nimctl.multinode.plugins.module_utils.package_manager import (
+    PackageError,
+    package_manager,
+)
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "owner": {"type": "str", "required": True},
-            "names": {"type": "list", "elements": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        },
-        supports_check_mode=True,
-    )
+def work(module: AnsibleModule) -> None:
     manager = package_manager(lambda command, **options: module.run_command(command, **options))
     if manager is None:
-        module.fail_json(msg="This node has neither apt nor dnf. Debian, Ubuntu and the RHEL family are supported.")
+        module.fail_json(
+            msg="This node has neither apt nor dnf. Debian, Ubuntu and the RHEL family are supported."
+        )
     record = Record(module.params["owner"], "packages")
     ours = list(record.content.get("names", []))
     present = module.params["state"] == "present"
-    considered = module.params["names"] if present else sorted(set(ours) & set(module.params["names"]))
+    considered = (
+        module.params["names"] if present else sorted(set(ours) & set(module.params["names"] or ours))
+    )
     installed = manager.installed(considered)
     names = [name for name in considered if (name in installed) != present]
     verb = "install" if present else "remove"
@@ -87,7 +87,20 @@ def main() -> None:
     before = "".join(f"{name}\n" for name in considered if name in installed)
     after = "".join(f"{name}\n" for name in considered) if present else ""
     diff = {"before_header": "packages", "after_header": "packages", "before": before, "after": after}
-    module.exit_json(changed=bool(names), names=names, diff=[diff] if names else [])
+    module.exit_json(changed=bool(names), packages=names, diff=[diff] if names else [])
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "owner": {"type": "str", "required": True},
+            "names": {"type": "list", "elements": "str", "default": []},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        supports_check_mode=True,
+    )
+    with told(module):
+        work(module)
 
 
 if __name__ == "__main__":

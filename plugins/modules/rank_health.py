@@ -5,8 +5,8 @@ DOCUMENTATION = r"""
 module: rank_health
 short_description: Wait until the ranks of a node are well
 description:
-  - A leader is well when its health check answers 200. The deadline counts from the start of its unit.
-  - A worker, which has no health check, is well when it has run for O(settle) seconds.
+  - A rank is well when it has run for O(settle) seconds, and a leader when its health check answers 200 as well. Its
+    deadline counts from the start of its unit.
   - A rank that keeps restarting is reported at once, with the last lines of its log.
   - Check mode waits for nothing.
 version_added: 0.1.0
@@ -17,7 +17,7 @@ options:
     elements: dict
     required: true
   settle:
-    description: How long a worker has to run without a restart, in seconds.
+    description: How long a rank has to run without a restart, in seconds.
     type: int
     default: 3
   least:
@@ -46,6 +46,7 @@ ready:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.http import ask, url_of
 from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import keeps_restarting, unit_name
 from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import journal, show
@@ -64,22 +65,31 @@ class Watch:
 
     def state(self) -> dict[str, str]:
         """The unit's present state."""
-        return show(self.module.run_command, [self.unit], ["ActiveState", "SubState", "NRestarts", "ActiveEnterTimestampMonotonic"])[
-            self.unit
-        ]
+        return show(
+            self.module.run_command,
+            [self.unit],
+            ["ActiveState", "SubState", "NRestarts", "ActiveEnterTimestampMonotonic"],
+        )[self.unit]
 
     def age(self, state: dict[str, str]) -> float:
         """Seconds since the unit became active; 0 while it is not."""
         entered = int(state["ActiveEnterTimestampMonotonic"] or 0) / 1e6
-        return max(0.0, time.clock_gettime(time.CLOCK_MONOTONIC) - entered) if state["ActiveState"] == "active" and entered else 0.0
+        return (
+            max(0.0, time.clock_gettime(time.CLOCK_MONOTONIC) - entered)
+            if state["ActiveState"] == "active" and entered
+            else 0.0
+        )
 
     def well(self, state: dict[str, str]) -> bool:
         """Whether there is nothing to wait for any more."""
-        if not self.health:
-            return self.age(state) >= self.module.params["settle"]
         if state["ActiveState"] != "active":
             self.last_answer = f"its unit is {state['ActiveState']} ({state['SubState']})"
             return False
+        if self.age(state) < self.module.params["settle"]:
+            # Also for a leader: until then, something else may be answering on its port.
+            return False
+        if not self.health:
+            return True
         status, text = ask(url_of("127.0.0.1", self.health["port"], self.health["path"]), timeout=5)
         self.last_answer = f"its health check answered {status or text}"
         return status == 200
@@ -88,22 +98,18 @@ class Watch:
         """End with what happened, the rank's own last words, and what to do."""
         lines = "\n  ".join(journal(self.module.run_command, self.unit)) or "(its log is empty)"
         name = self.rank["name"]
-        others = "" if self.rank["nodes"] == 1 else f" The other ranks of the replica may know more: nimctl logs --deployment {self.rank['deployment']}."
+        others = (
+            ""
+            if self.rank["nodes"] == 1
+            else f" The other ranks of the replica may know more: nimctl logs --deployment {self.rank['deployment']}."
+        )
         self.module.fail_json(
             msg=f"Rank {name} {what}.\nIts last lines:\n  {lines}\n"
             f"The whole log: journalctl -u {self.unit} on this node.{others} Mend the cause and run again."
         )
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "ranks": {"type": "list", "elements": "dict", "required": True},
-            "settle": {"type": "int", "default": 3},
-            "least": {"type": "int", "default": 10},
-        },
-        supports_check_mode=True,
-    )
+def work(module: AnsibleModule) -> None:
     if module.check_mode:
         module.exit_json(changed=False, ready={})
     began = time.monotonic()
@@ -116,15 +122,32 @@ def main() -> None:
             if watch.well(state):
                 ready[watch.rank["name"]] = round(waited, 1)
                 waiting.remove(watch)
-            elif keeps_restarting(watch.restarts, int(state["NRestarts"] or 0), state["ActiveState"], state["SubState"]):
+            elif keeps_restarting(
+                watch.restarts, int(state["NRestarts"] or 0), state["ActiveState"], state["SubState"]
+            ):
                 watch.fail(f"ends again and again ({state['NRestarts']} restarts so far)")
             elif state["ActiveState"] == "inactive":
                 watch.fail("does not run")
             elif _too_late(watch, state, waited):
-                watch.fail(f"was not ready within {watch.health.get('deadline', 60)} s of its start; {watch.last_answer}")
+                watch.fail(
+                    f"was not ready within {watch.health.get('deadline', 60)} s of its start; {watch.last_answer}"
+                )
         if waiting:
             time.sleep(0.5)
     module.exit_json(changed=False, ready=ready)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "ranks": {"type": "list", "elements": "dict", "required": True},
+            "settle": {"type": "int", "default": 3},
+            "least": {"type": "int", "default": 10},
+        },
+        supports_check_mode=True,
+    )
+    with told(module):
+        work(module)
 
 
 def _too_late(watch: Watch, state: dict[str, str], waited: float) -> bool:

@@ -59,8 +59,40 @@ reasons:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import RUNNING, unit_name
+from ansible_collections.nimctl.multinode.plugins.module_utils.engine import Engine
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
+from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import RUNNING, container_name, unit_name
 from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import journal, show
+
+
+def work(module: AnsibleModule) -> None:
+    start = module.params["state"] == "started"
+    units = {unit_name(name): name for name in module.params["names"]}
+    states = show(module.run_command, units, ["ActiveState"])
+    if start:
+        # In check mode nothing was stopped, yet these are the ones that would have been.
+        concerned = [
+            unit for unit in units if module.check_mode or states[unit]["ActiveState"] not in RUNNING
+        ]
+    else:
+        concerned = [unit for unit in units if states[unit]["ActiveState"] in RUNNING]
+    if concerned and not module.check_mode:
+        order = ["start"] if start else ["stop"]
+        module.run_command(["systemctl", "reset-failed", *concerned])
+        status, out, err = module.run_command(["systemctl", *order, *concerned])
+        if status != 0:
+            logs = "".join(
+                f"\nThe last lines of {unit}:\n  " + "\n  ".join(journal(module.run_command, unit, 15))
+                for unit in concerned
+            )
+            module.fail_json(msg=f"systemctl {order[0]} failed: {err.strip() or out.strip()}{logs}")
+        if not start:
+            # After a change of the engine, a container of the former one is what the unit no longer knows to stop.
+            for name in ("docker", "podman"):
+                engine = Engine(name, module.run_command)
+                for unit in concerned if engine.binary else []:
+                    engine.remove(container_name(units[unit]))
+    module.exit_json(changed=bool(concerned), names=sorted(units[unit] for unit in concerned), reasons={})
 
 
 def main() -> None:
@@ -73,24 +105,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    start = module.params["state"] == "started"
-    units = {unit_name(name): name for name in module.params["names"]}
-    states = show(module.run_command, units, ["ActiveState"])
-    if start:
-        # In check mode nothing was stopped, yet these are the ones that would have been.
-        concerned = [unit for unit in units if module.check_mode or states[unit]["ActiveState"] not in RUNNING]
-    else:
-        concerned = [unit for unit in units if states[unit]["ActiveState"] in RUNNING]
-    if concerned and not module.check_mode:
-        order = ["start"] if start else ["stop"]
-        module.run_command(["systemctl", "reset-failed", *concerned])
-        status, out, err = module.run_command(["systemctl", *order, *concerned])
-        if status != 0:
-            logs = "".join(
-                f"\nThe last lines of {unit}:\n  " + "\n  ".join(journal(module.run_command, unit, 15)) for unit in concerned
-            )
-            module.fail_json(msg=f"systemctl {order[0]} failed: {err.strip() or out.strip()}{logs}")
-    module.exit_json(changed=bool(concerned), names=sorted(units[unit] for unit in concerned), reasons={})
+    with told(module):
+        work(module)
 
 
 if __name__ == "__main__":

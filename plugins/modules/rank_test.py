@@ -42,9 +42,10 @@ import json
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.http import ask, url_of
 from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import unit_name
-from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import journal
+from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import journal, show
 
 
 def leader(module: AnsibleModule, rank: dict) -> dict:
@@ -69,6 +70,11 @@ def leader(module: AnsibleModule, rank: dict) -> dict:
             fail(f"{path} answered no JSON: {text[:300]}")
             raise
 
+    state = show(module.run_command, [unit_name(rank["name"])], ["ActiveState"])[unit_name(rank["name"])][
+        "ActiveState"
+    ]
+    if state != "active":
+        fail(f"its unit is {state}, whatever answers on its port")
     models = answer("/v1/models").get("data") or []
     if not models:
         fail("it lists no model")
@@ -95,14 +101,7 @@ def worker(module: AnsibleModule, rank: dict, taken: set) -> None:
         )
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "ranks": {"type": "list", "elements": "dict", "required": True},
-            "timeout": {"type": "int", "default": 120},
-        },
-        supports_check_mode=True,
-    )
+def work(module: AnsibleModule) -> None:
     if module.check_mode:
         module.exit_json(changed=False, leaders={})
     ranks = module.params["ranks"]
@@ -113,6 +112,18 @@ def main() -> None:
         if rank["rank"] != 0:
             worker(module, rank, taken)
     module.exit_json(changed=False, leaders=found)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "ranks": {"type": "list", "elements": "dict", "required": True},
+            "timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    with told(module):
+        work(module)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,10 @@ options:
     type: list
     elements: dict
     required: true
+  purge:
+    description: Whether the folders that were made for ranks go with the last rank, and with them the caches and models in them.
+    type: bool
+    default: false
   secrets:
     description: Where secrets are read on the controller, as in C(nim_secrets).
     type: dict
@@ -65,11 +69,22 @@ paths:
 """
 
 import os
+import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nimctl.multinode.plugins.module_utils.engine import LABEL, Engine
-from ansible_collections.nimctl.multinode.plugins.module_utils.files import File, Outcome, apply, make_folders, read, remove, remove_if_empty
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
+from ansible_collections.nimctl.multinode.plugins.module_utils.files import (
+    File,
+    Outcome,
+    Record,
+    apply,
+    make_folders,
+    read,
+    remove,
+    remove_if_empty,
+)
 from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
     UNIT_FOLDER,
     Seen,
@@ -96,8 +111,11 @@ class Ranks:
         self.wanted = {rank["name"]: rank for rank in module.params["ranks"]}
         self.engine = Engine(module.params["engine"], module.run_command)
         self.outcome = Outcome()
+        self.made = Record(self.cluster, "folders")
         self.units_before = self._units()
-        self.containers = {container["name"]: container for container in self.engine.containers(f"{LABEL}={self.cluster}")}
+        self.containers = {
+            container["name"]: container for container in self.engine.containers(f"{LABEL}={self.cluster}")
+        }
 
     def _units(self) -> dict[str, str]:
         """The unit files of this cluster's ranks by rank; refuses a name that another cluster uses."""
@@ -150,8 +168,14 @@ class Ranks:
         for rank in self.wanted.values():
             for mount in rank["mounts"]:
                 self._folder(mount)
-            apply(File(env_path(self.cluster, rank["name"]), rank["env_text"], mode=0o600), self.outcome, self.check)
-            apply(File(f"{UNIT_FOLDER}/{unit_name(rank['name'])}", rank["unit_text"]), self.outcome, self.check)
+            apply(
+                File(env_path(self.cluster, rank["name"]), rank["env_text"], mode=0o600),
+                self.outcome,
+                self.check,
+            )
+            apply(
+                File(f"{UNIT_FOLDER}/{unit_name(rank['name'])}", rank["unit_text"]), self.outcome, self.check
+            )
         keep = set()
         for variable in sorted({name for rank in self.wanted.values() for name in rank["secrets"]}):
             path = secret_path(self.cluster, variable)
@@ -167,7 +191,7 @@ class Ranks:
             for folder in FOLDERS:
                 if Path(folder).is_dir():
                     # Names of ranks and variables are nobody else's business, let alone what is in them.
-                    os.chmod(folder, 0o700)
+                    Path(folder).chmod(0o700)
             remove_if_empty([f"{folder}/{self.cluster}" for folder in FOLDERS])
             remove_if_empty([*FOLDERS, "/etc/nimctl"])
 
@@ -177,6 +201,7 @@ class Ranks:
         if not path.exists():
             self.outcome.changed.append(str(path))
             if not self.check:
+                self._remember(str(path))
                 make_folders(path)
                 if owner is not None:
                     os.chown(path, owner, owner)
@@ -184,6 +209,22 @@ class Ranks:
             self.outcome.changed.append(str(path))
             if not self.check:
                 os.chown(path, owner, owner)
+
+    def _remember(self, folder: str) -> None:
+        self.made.save({"folders": sorted({*self.made.content.get("folders", []), folder})})
+
+    def purge(self) -> None:
+        """Remove the folders that were made for ranks of this cluster, with all that is in them."""
+        for folder in self.made.content.get("folders", []):
+            if Path(folder).is_dir():
+                self.outcome.changed.append(folder)
+                if not self.check:
+                    shutil.rmtree(folder)
+                    remove_if_empty(
+                        [str(Path(folder).parent)] if Path(folder).parent.name == "nimctl" else []
+                    )
+        if not self.check:
+            self.made.save({})
 
     def enable(self) -> None:
         """Have every rank start with the node."""
@@ -202,7 +243,9 @@ class Ranks:
             container = self.containers.get(container_name(name))
             seen = Seen(
                 state=states[unit_name(name)]["ActiveState"],
-                container_spec=container["labels"].get("nimctl.spec") if container and container["running"] else None,
+                container_spec=container["labels"].get("nimctl.spec")
+                if container and container["running"]
+                else None,
                 unit_spec=marks.get("spec"),
                 unit_engine=marks.get("engine"),
             )
@@ -211,20 +254,12 @@ class Ranks:
         return found
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "cluster": {"type": "str", "required": True},
-            "engine": {"type": "str", "required": True, "choices": ["docker", "podman"]},
-            "ranks": {"type": "list", "elements": "dict", "required": True},
-            "secrets": {"type": "dict", "default": {}, "no_log": False},
-            "values": {"type": "dict", "default": {}, "no_log": True},
-        },
-        supports_check_mode=True,
-    )
+def work(module: AnsibleModule) -> None:
     ranks = Ranks(module)
     removed = ranks.remove_unwanted()
     ranks.write()
+    if module.params["purge"] and not ranks.wanted:
+        ranks.purge()
     if any(path.startswith(UNIT_FOLDER) for path in ranks.outcome.changed):
         ranks.systemctl("daemon-reload")
     ranks.enable()
@@ -235,6 +270,22 @@ def main() -> None:
         ranks=ranks.report(),
         diff=ranks.outcome.diff,
     )
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "cluster": {"type": "str", "required": True},
+            "engine": {"type": "str", "required": True, "choices": ["docker", "podman"]},
+            "ranks": {"type": "list", "elements": "dict", "required": True},
+            "purge": {"type": "bool", "default": False},
+            "secrets": {"type": "dict", "default": {}, "no_log": False},
+            "values": {"type": "dict", "default": {}, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    with told(module):
+        work(module)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,19 @@ def configuration_files(
     has_proxy = bool(proxy.get("http") or proxy.get("https"))
     if engine == "podman":
         if any(registry.get("mirrors") or registry.get("insecure") for registry in registries):
-            files.append({"path": "/etc/containers/registries.conf.d/50-nimctl.conf", "template": "registries.conf.j2"})
-        files.append({"path": "/etc/containers/containers.conf.d/50-nimctl.conf", "template": "containers.conf.j2"})
+            files.append(
+                {"path": "/etc/containers/registries.conf.d/50-nimctl.conf", "template": "registries.conf.j2"}
+            )
+        files.append(
+            {"path": "/etc/containers/containers.conf.d/50-nimctl.conf", "template": "containers.conf.j2"}
+        )
     elif has_proxy:
-        files.append({"path": "/etc/systemd/system/docker.service.d/50-nimctl-proxy.conf", "template": "docker-proxy.conf.j2"})
+        files.append(
+            {
+                "path": "/etc/systemd/system/docker.service.d/50-nimctl-proxy.conf",
+                "template": "docker-proxy.conf.j2",
+            }
+        )
     folder = "/etc/containers/certs.d" if engine == "podman" else "/etc/docker/certs.d"
     for registry in registries:
         if registry.get("ca"):
@@ -32,7 +41,9 @@ def configuration_files(
     return sorted(files, key=lambda file: str(file["path"]))
 
 
-def daemon_values(engine: str, registries: Sequence[Mapping[str, Any]], daemon: Mapping[str, Any], cdi: bool) -> dict[str, Any]:
+def daemon_values(
+    engine: str, registries: Sequence[Mapping[str, Any]], daemon: Mapping[str, Any], cdi: bool
+) -> dict[str, Any]:
     """Keys of daemon.json that have to be as they are here; none for podman."""
     if engine != "docker":
         return {}
@@ -95,7 +106,11 @@ def repository_files(source: str, family: str, repository: Mapping[str, str]) ->
 
 
 def package_names(
-    engine: str, source: str, distribution: str, table: Mapping[str, Mapping[str, list[str]]], from_docker: list[str]
+    engine: str,
+    source: str,
+    distribution: str,
+    table: Mapping[str, Mapping[str, list[str]]],
+    from_docker: list[str],
 ) -> list[str]:
     """The packages of an engine on a distribution such as ``Debian-13``; the first one brings the engine."""
     if distribution not in table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -22,5 +22,11 @@ def render(action: ActionBase, template: str, variables: dict[str, Any], task_va
         **generate_ansible_template_vars(path=template, fullpath=source),
         **variables,
     }
-    templar = action._templar.copy_with_new_env(searchpath=[os.path.dirname(source)], available_variables=available)
-    return str(templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True, "lstrip_blocks": True}))
+    templar = action._templar.copy_with_new_env(
+        searchpath=[str(Path(source).parent)], available_variables=available
+    )
+    return str(
+        templar.template(
+            text, escape_backslashes=False, overrides={"trim_blocks": True, "lstrip_blocks": True}
+        )
+    )

@@ -12,23 +12,31 @@ class SecretError(Exception):
     """A secret cannot be read; the message names its source and never its value."""
 
 
-def read_secret(name: str, sources: Mapping[str, Mapping[str, str]], variable: Callable[[str], Any], need: str) -> str:
+def read_secret(
+    name: str, sources: Mapping[str, Mapping[str, str]], variable: Callable[[str], Any], need: str
+) -> str:
     """The value of one entry of ``nim_secrets``.
 
     ``variable`` gives the value of an Ansible variable; ``need`` says what needs the secret, for the message.
     """
     source = sources.get(name)
     if source is None:
-        raise SecretError(f"{need} needs the secret {name}, and the description has none of that name. Add it under secrets.")
+        raise SecretError(
+            f"{need} needs the secret {name}, and the description has none of that name. Add it under secrets."
+        )
     if source.get("env"):
         value = os.environ.get(source["env"], "")
-        where = f"the environment variable {source['env']} is not set here. Set it: export {source['env']}=..."
+        where = (
+            f"the environment variable {source['env']} is not set here. Set it: export {source['env']}=..."
+        )
     elif source.get("file"):
         path = Path(source["file"])
         try:
             value = path.read_text(encoding="utf-8")
         except OSError as error:
-            raise SecretError(f"{need} needs the secret {name}, and {path} cannot be read: {error.strerror}.") from error
+            raise SecretError(
+                f"{need} needs the secret {name}, and {path} cannot be read: {error.strerror}."
+            ) from error
         where = f"{path} is empty."
     else:
         value = str(variable(source["vault"]) or "")
