@@ -9,6 +9,7 @@ import json
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,8 @@ from .openai import Answer, ApiError, Ask, StopBuffer, parse
 from .text import decode
 
 _BODY_LIMIT = 64 * 1024 * 1024
+_LOOK_SECONDS = 0.5
+"""How often a request looks whether its client is still there."""
 
 
 @dataclass(slots=True)
@@ -168,16 +171,17 @@ class Handler(BaseHTTPRequestHandler):
         """Text as it comes, with the tokens so far and, in the last one, why it ended."""
         request = engine.submit(ask.prompt, ask.sampling)
         buffer, count = StopBuffer(ask.stop), 0
-        done = False
+        done, looked = False, time.monotonic()
         try:
-            for event in engine.tokens(request):
-                if event is None:
+            for event in engine.tokens(request, _LOOK_SECONDS):
+                if time.monotonic() - looked > _LOOK_SECONDS:
+                    looked = time.monotonic()
                     if self._gone():
                         raise ConnectionAbortedError("the client has gone")
-                elif isinstance(event, str):
+                if isinstance(event, str):
                     done = True
                     yield buffer.rest(), count, event
-                else:
+                elif event is not None:
                     count += 1
                     text = buffer.push(decode([event]))
                     if buffer.stopped:

@@ -74,7 +74,7 @@ class Engine:
         with self._lock:
             self._lock.notify()
 
-    def tokens(self, request: Request, poll: float = 0.5) -> Iterator[int | str | None]:
+    def tokens(self, request: Request, poll: float) -> Iterator[int | str | None]:
         """Yield tokens as they come, then the finish reason; ``None`` every ``poll`` seconds without news.
 
         Raises EngineDeadError when the group breaks.

@@ -93,6 +93,6 @@ def _topology(group: Group, runner: Runner) -> list[dict[str, object]]:
 
 def _warm_up(engine: Engine) -> None:
     request = engine.submit(encode("Each token needs every layer"), Sampling(max_tokens=2, ignore_eos=True))
-    for event in engine.tokens(request):
+    for event in engine.tokens(request, poll=1.0):
         if isinstance(event, str):
             return

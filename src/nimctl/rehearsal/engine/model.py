@@ -71,8 +71,7 @@ class Shard:
         self._head = self._vocabulary(1) if last else None
         # Slopes that are powers of two keep ALiBi exact.
         self._slopes = np.array([[[2.0 ** -(1 + lane % 4)]] for lane in lanes])
-        distance = np.arange(settings.window - 1, -1, -1, dtype=np.float64)
-        self._bias = -self._slopes * distance
+        self._bias = np.empty((0, 0, 0))
 
     @property
     def parameters(self) -> int:
@@ -138,13 +137,12 @@ class Shard:
         kept = max(known - window + 1, 0)
         self._caches[sequence, layer] = (keys[:, kept:], values[:, kept:])
         scores = queries @ keys.transpose(0, 2, 1) / math.sqrt(self.width)
-        if new == 1:
-            scores = scores[:, :, -window:] + self._bias[:, :, -known:]
-            values = values[:, -window:]
-        else:
+        if self._bias.shape[1:] != (new, known):
+            # Every layer of a step needs the same one.
             distance = np.arange(known - new, known)[:, None] - np.arange(known)[None, :]
-            scores = scores - self._slopes * distance
-            scores[:, (distance < 0) | (distance >= window)] = _UNLIKELY
+            seen = (distance >= 0) & (distance < window)
+            self._bias = np.where(seen, -self._slopes * distance, _UNLIKELY)
+        scores += self._bias
         scores -= scores.max(axis=2, keepdims=True)
         weights = np.rint(np.exp(scores) * _PROBABILITY_GRID) / _PROBABILITY_GRID
         mixed: Array = weights @ values / weights.sum(axis=2, keepdims=True)
