@@ -45,16 +45,16 @@ def words(rank: Rank, *, lines: int, since: str | None, follow: bool) -> list[st
     ``since`` is what journalctl takes, or an age such as ``10m``.
     """
     read = ["journalctl", "--no-pager", "--output=json", "--output-fields=MESSAGE", f"--lines={lines}"]
-    # What the rank wrote, and what systemd did with it; not podman's own messages, which carry the unit too.
-    unit = f"nim-{rank.name}"
-    read += [f"--unit={unit}.service", f"SYSLOG_IDENTIFIER={unit}", "SYSLOG_IDENTIFIER=systemd"]
     if since:
         read.append(f"--since=-{since}" if RELATIVE.match(since) else f"--since={since}")
+    # What the rank wrote, and what systemd did with its unit. Not --unit: under podman the lines of a rank
+    # belong to the scope of its container, and to the unit only those of podman itself.
+    which = [f"SYSLOG_IDENTIFIER=nim-{rank.name}", "+", f"UNIT=nim-{rank.name}.service"]
     if not follow:
-        return read
+        return [*read, *which]
     # A journalctl that follows a silent log would never notice that nobody reads it any more: it is ended
     # when the connection, and with it standard input, closes.
-    return ["sh", "-c", f"{shlex.join([*read, '--follow'])} & cat >/dev/null; kill $!"]
+    return ["sh", "-c", f"{shlex.join([*read, '--follow', *which])} & cat >/dev/null; kill $!"]
 
 
 def parse(rank: str, text: str) -> Line | None:
