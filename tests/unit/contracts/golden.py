@@ -59,7 +59,8 @@ CASES = {
     "nim1-mpi": (_INFINIBAND, "engine: nim, image: 'nvcr.io/nim/meta/llama-3.1-405b-instruct:1.3.0'"),
     "nim2-ray": (
         _INFINIBAND,
-        "engine: nim, image: 'nvcr.io/nim/deepseek-ai/deepseek-r1:2.0.1', args: [--max-model-len, '32768', 'a b']",
+        "engine: nim, image: 'nvcr.io/nim/deepseek-ai/deepseek-r1:2.0.1', "
+        "args: [--max-model-len, '32768', 'a b']",
     ),
     "nim-variant": (
         _INFINIBAND,
@@ -82,7 +83,8 @@ def description(contract: str, nodes: int) -> str:
         "plugin: nimctl.multinode.cluster\nname: golden\nnodes:\n"
         + machines
         + "deployments:\n"
-        + f"  - {{name: r1, model: deepseek-ai/deepseek-r1, contract: {contract}, hosts: 'gpu[01-0{nodes}]', {deployment}}}\n"
+        + f"  - {{name: r1, model: deepseek-ai/deepseek-r1, contract: {contract}, "
+        + f"hosts: 'gpu[01-0{nodes}]', {deployment}}}\n"
         + "secrets:\n  ngc_api_key: {env: NGC_API_KEY}\n  hf_token: {env: HF_TOKEN}\n"
     )
 

@@ -104,9 +104,11 @@ def test_what_names_its_hosts_comes_first(place: Place) -> None:
 
 def test_workers_may_sit_where_a_leader_could_not(place: Place) -> None:
     placement = place(
-        "name: a, hosts: gpu01, gpus: [0]", "name: b, hosts: gpu02, gpus: [0]", "name: c, hosts: gpu03, gpus: [0]",
+        "name: a, hosts: gpu01, gpus: [0]",
+        "name: b, hosts: gpu02, gpus: [0]",
+        "name: c, hosts: gpu03, gpus: [0]",
         "name: d, parallel: {tensor: 4, pipeline: 4}, gpus: [4, 5, 6, 7]",
-    )  # fmt: skip
+    )
     assert nodes_of(placement, "d") == ["gpu04", "gpu01", "gpu02", "gpu03"]
 
 
