@@ -53,7 +53,6 @@ def actions(
     expected_restart: bool,
     expected_reload: bool,
     ranks: Sequence[str],
-    check: bool,
 ) -> tuple[list[str], list[str]]:
     """The orders for systemctl, and what has to wait.
 

@@ -20,7 +20,8 @@ def show(run: Run, units: Iterable[str], properties: Iterable[str]) -> dict[str,
     if status != 0:
         raise NodeError(f"systemctl show failed: {err.strip() or out.strip()}")
     found: dict[str, dict[str, str]] = {}
-    for name, block in zip(names, out.strip("\n").split("\n\n"))  # noqa: B905 - strict= is newer than the oldest Python of nodes:
+    # strict= is newer than the oldest Python of nodes.
+    for name, block in zip(names, out.strip("\n").split("\n\n")):  # noqa: B905
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         found[name] = {key: values.get(key, "") for key in wanted}
     return found
@@ -29,8 +30,7 @@ def show(run: Run, units: Iterable[str], properties: Iterable[str]) -> dict[str,
 def journal(run: Run, unit: str, lines: int = 30) -> list[str]:
     """The last lines that a unit's processes wrote, without what systemd and the engine wrote about it."""
     name = unit.rpartition(".")[0]
-    identifier = f"--identifier={name}" if name.startswith("nim-") else "--output=cat"
-    status, out, _ = run(
-        ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={unit}", identifier]
-    )
+    # Under podman the lines of a rank belong to the scope of its container, not to its unit.
+    which = f"--identifier={name}" if name.startswith("nim-") else f"--unit={unit}"
+    status, out, _ = run(["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", which])
     return out.splitlines() if status == 0 else []

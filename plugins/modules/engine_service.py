@@ -128,7 +128,6 @@ def work(module: AnsibleModule) -> None:
         or bool(wanted["expected_paths"]),
         expected_reload=bool(set(wanted["expected_keys"]) & set(wanted["reloadable"])),
         ranks=ranks,
-        check=module.check_mode,
     )
     if not module.check_mode:
         for action in did:

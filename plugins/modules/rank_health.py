@@ -101,7 +101,7 @@ class Watch:
         others = (
             ""
             if self.rank["nodes"] == 1
-            else f" The other ranks of the replica may know more: nimctl logs --deployment {self.rank['deployment']}."
+            else f" The other ranks of the replica may know more: nimctl logs {self.rank['deployment']}."
         )
         self.module.fail_json(
             msg=f"Rank {name} {what}.\nIts last lines:\n  {lines}\n"
