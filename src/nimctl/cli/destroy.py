@@ -93,8 +93,12 @@ def consequences(target: Target, nodes: list[str], purge: bool) -> list[str]:
 
 
 def _confirm(target: Target) -> None:
-    if not sys.stdin.isatty():
+    if not _somebody_is_there():
         raise RejectedError("Nothing was done: there is nobody to ask; add --yes if you mean it")
     typed = typer.prompt(f"Type the name of the cluster ({target.cluster}) to go on", default="", err=True)
     if typed.strip() != target.cluster:
         raise RejectedError("Nothing was done: that is not the name of the cluster")
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
