@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nimctl.description.marks import Positions
+from nimctl.description.words import looks_secret
 from nimctl.errors import Field, Problem
 
 MAX_PROBLEMS = 1000
@@ -54,7 +55,10 @@ class Findings:
             return
         self._fields.add(field)
         line, column = self._positions.key(field) if key else self._positions.nearest(field)
-        self._problems.append(Problem(field, message, self._path, line, column))
+        shown = tuple(
+            "(not shown)" if isinstance(part, str) and looks_secret(part) else part for part in field
+        )
+        self._problems.append(Problem(shown, message, self._path, line, column))
 
     def line(self, field: Field) -> int:
         """The line of a field, for messages that point from one place to another."""

@@ -54,7 +54,8 @@ def check(entries: Mapping[int, NodeEntry], hardware: Hardware, findings: Findin
         else:
             total += len(names)
             _check_names((*where, "hosts"), names, seen_names, findings)
-            nodes.entry_of.update(dict.fromkeys(names, index))
+            for name in names:
+                nodes.entry_of.setdefault(name, index)
             nodes.machines[index] = _machines(where, entry, names, seen_addresses, findings)
         if findings.has((*where, "gpu")) or findings.has((*where, "gpu", "count")):
             nodes.unsure.add(index)

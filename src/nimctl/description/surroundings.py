@@ -50,7 +50,9 @@ def _check_kind(where: Field, entry: Storage, nodes: Nodes, findings: Findings) 
             findings.add((*where, name), f"found nothing, expected {what} (kind: {entry.kind})")
         elif not remote and value is not None:
             found = f"found a value with kind: {entry.kind}"
-            findings.add((*where, name), f"{found}, expected none (nfs and lustre have a {name})", key=True)
+            findings.add(
+                (*where, name), f"{found}, expected none ({name} belongs to nfs and lustre)", key=True
+            )
     if entry.kind == "nfs" and entry.server is not None:
         _check_server((*where, "server"), entry.server, nodes, findings)
 
