@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
@@ -35,19 +34,41 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+class Forker:
+    """Starts processes of the engine; see forker.py."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("forker.py"))],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, **question: Any) -> Any:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def stop(self) -> None:
+        self._process.communicate(timeout=SECONDS)
+
+
 class Rank:
     """One rank as a process; ``log`` is what it has printed."""
 
-    def __init__(self, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, forker: Forker, folder: Path, command: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         self._log = folder / f"rank-{time.monotonic_ns()}.log"
-        own = {"PATH": os.environ["PATH"], "OPENBLAS_NUM_THREADS": "1", **environment}
-        with self._log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "nimctl.rehearsal.engine", *command],
-                env=own,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        self._log.touch()
+        self._forker = forker
+        self._code: int | None = None
+        own = {"PATH": os.environ["PATH"], **environment}
+        self._pid = forker.ask(start=[list(command), own, str(self._log)])
 
     @property
     def log(self) -> str:
@@ -55,24 +76,32 @@ class Rank:
 
     def logs(self, text: str) -> None:
         """Wait until the rank has printed something."""
-        wait_for(lambda: text in self.log or self.process.poll() is not None, f"{text!r} in the log")
+        wait_for(lambda: text in self.log or not self.running(), f"{text!r} in the log")
         assert text in self.log, self.log
+
+    def running(self) -> bool:
+        if self._code is None:
+            self._code = self._forker.ask(poll=self._pid)
+        return self._code is None
 
     def ends(self) -> int:
         """Wait for the end of the process; its exit code."""
-        return int(self.process.wait(SECONDS))
+        wait_for(lambda: not self.running(), "the end of a rank")
+        assert self._code is not None
+        return self._code
 
-    def running(self) -> bool:
-        return self.process.poll() is None
+    def signal(self, number: int) -> None:
+        if self.running():
+            os.kill(self._pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.ends()
 
     def ticks(self) -> int:
         """Processor time used, in ticks of 10 ms."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(SECONDS)
 
 
 class Api:
@@ -126,13 +155,14 @@ class Api:
 class Starter:
     """Starts ranks and stops what it has started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, forker: Forker, folder: Path) -> None:
+        self._forker = forker
         self._folder = folder
         self._ranks: list[Rank] = []
         self._environment: dict[str, str] = {}
 
     def rank(self, environment: Mapping[str, str], *command: str) -> Rank:
-        rank = Rank(self._folder, command or ("start-server",), environment)
+        rank = Rank(self._forker, self._folder, command or ("start-server",), environment)
         self._ranks.append(rank)
         return rank
 
@@ -176,26 +206,29 @@ class Starter:
 
     def stop(self) -> None:
         for rank in self._ranks:
-            with contextlib.suppress(ProcessLookupError):
-                rank.process.terminate()
+            rank.signal(signal.SIGTERM)
         for rank in self._ranks:
-            try:
-                rank.process.wait(5)
-            except subprocess.TimeoutExpired:
-                rank.kill()
+            rank.ends()
+
+
+@pytest.fixture(scope="session")
+def forker() -> Iterator[Forker]:
+    forker = Forker()
+    yield forker
+    forker.stop()
 
 
 @pytest.fixture
-def starter(tmp_path: Path) -> Iterator[Starter]:
-    starter = Starter(tmp_path)
+def starter(forker: Forker, tmp_path: Path) -> Iterator[Starter]:
+    starter = Starter(forker, tmp_path)
     yield starter
     starter.stop()
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+def shared(forker: Forker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
     """For groups that the tests of a module only ask."""
-    starter = Starter(tmp_path_factory.mktemp("ranks"))
+    starter = Starter(forker, tmp_path_factory.mktemp("ranks"))
     yield starter
     starter.stop()
 

@@ -151,6 +151,7 @@ def without(environment, *names):
         ({**ARTICLE, "NIM_NUM_NODES": "two"}, "NIM_NUM_NODES='two'"),
         (without(VARIANT, "NIM_NODE_MANAGER_PORT"), "NIM_NODE_MANAGER_PORT is not set"),
         ({**VARIANT, "NIM_PRIMARY_NODE": ""}, "NIM_PRIMARY_NODE is empty"),
+        ({**VARIANT, "NIM_NUM_COMPUTE_NODES": "4"}, "for two nodes"),
         (without(NATIVE, "REHEARSAL_RANK"), "REHEARSAL_RANK is not set"),
         (without(NATIVE, "REHEARSAL_LEADER"), "REHEARSAL_LEADER is not set"),
         ({**NATIVE, "REHEARSAL_LAYERS": "none", "REHEARSAL_TOKEN_SECONDS": "-1"}, "REHEARSAL_LAYERS='none'"),

@@ -82,7 +82,7 @@ def test_sigterm_ends_every_rank_at_once(starter, moment):
         ranks[0].logs("waits for ever")
     begin = time.monotonic()
     for rank in ranks:
-        rank.process.send_signal(signal.SIGTERM)
+        rank.signal(signal.SIGTERM)
     assert [rank.ends() for rank in ranks] == [0] * len(ranks)
     assert time.monotonic() - begin < 2
     assert all("stopping" in rank.log for rank in ranks)

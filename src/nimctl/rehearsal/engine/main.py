@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
-from . import leader, worker
 from .contracts import article, native, nim1_env, nim2_ray, nim_variant, sglang, vllm
 from .errors import EngineDeadError, LaunchError, RankError
 from .launch import Launch
@@ -31,9 +30,9 @@ def start_server(arguments: Sequence[str], environment: Mapping[str, str]) -> La
 
 _SPOKEN: Sequence[tuple[Callable[[Mapping[str, str]], Launch], Sequence[str]]] = (
     (native.read, ("REHEARSAL_RANK", "REHEARSAL_NODES", "REHEARSAL_LEADER")),
+    (nim_variant.read, ("NIM_PRIMARY_NODE", "NIM_NODE_MANAGER_PORT")),
     (nim1_env.read, ("NIM_MULTI_NODE", "NIM_LEADER_ROLE", "NIM_LEADER_IP_ADDRESS", "NIM_NUM_COMPUTE_NODES")),
     (article.read, ("NIM_MASTER_ADDR", "NIM_MASTER_PORT", "NIM_NUM_NODES")),
-    (nim_variant.read, ("NIM_PRIMARY_NODE", "NIM_NODE_MANAGER_PORT")),
     (nim1_env.read, ("NIM_NODE_RANK",)),
 )
 COMMANDS: Mapping[str, Reader] = {
@@ -77,9 +76,14 @@ def run(launch: Launch) -> None:
     )
     for warning in launch.warnings:
         log.warning("%s", warning)
+    # Only the leader needs what serves HTTP; without it a worker is smaller and starts sooner.
     if launch.rank == 0:
+        from . import leader
+
         leader.run(launch)
     else:
+        from . import worker
+
         worker.run(launch)
 
 

@@ -9,7 +9,8 @@ from ..net import own_address
 from . import nim
 from .variables import Variables
 
-_OWN = frozenset(("NIM_PRIMARY_NODE", "NIM_NODE_MANAGER_PORT"))
+# The recipe itself does not set the size of the group; it is common to the other NIM images.
+_OWN = frozenset(("NIM_PRIMARY_NODE", "NIM_NODE_MANAGER_PORT", "NIM_NUM_COMPUTE_NODES"))
 _MANAGER_PORT = 20000
 _NODES = 2
 
@@ -28,6 +29,8 @@ def read(environment: Mapping[str, str]) -> Launch:
         manager = variables.need_number("NIM_NODE_MANAGER_PORT", 1, 65535, why)
     else:
         manager = variables.port("NIM_NODE_MANAGER_PORT", _MANAGER_PORT)
+    if variables.number("NIM_NUM_COMPUTE_NODES", 1, 1024, _NODES) != _NODES:
+        variables.problems.append("NIM_NUM_COMPUTE_NODES is not 2: the recipe of this image is for two nodes")
     tensor = variables.number("NIM_TENSOR_PARALLEL_SIZE", 1, 1024, 0)
     pipeline = variables.number("NIM_PIPELINE_PARALLEL_SIZE", 1, 1024, 0)
     # One GPU in each of the two machines, so tensor parallelism over both unless something else is said.
