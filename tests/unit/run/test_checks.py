@@ -50,7 +50,7 @@ class Served(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def served(inventory):
-    """Serves on the loopback; gives a cluster whose leader is there, and whose worker is another address of it."""
+    """Serves on the loopback; gives a cluster whose leader is there, its worker at another address."""
     handler = type("Handler", (Served,), {})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -124,8 +124,8 @@ def test_a_worker_that_serves_http_is_found(served):
     assert "tiny-0-1 on node2 answers HTTP" in check.detail
 
 
-def test_nobody_is_there(target, monkeypatch):
-    monkeypatch.setattr(checks, "CONNECT", 0.2)
+def test_nobody_is_there(served):
+    target, _ = served
     unreachable = next(iter(checks.run(target, "solo", timeout=1)))
     assert not unreachable.passed
     assert "does not answer" in unreachable.detail

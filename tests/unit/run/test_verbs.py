@@ -1,6 +1,7 @@
 """The verbs that contact nodes, with Ansible replaced by what it would report."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -20,6 +21,8 @@ KEY = "nvapi-0123456789"
 
 @pytest.fixture(autouse=True)
 def _environment(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PULL_KEY", KEY)
     monkeypatch.chdir(tmp_path)
 
@@ -47,7 +50,12 @@ def reports(monkeypatch):
             Event("task", task="Define"),
             Event("started", host="node1", task="Define"),
             Event(
-                "ok", host="node1", task="Define", action="m", result={"changed": True, "paths": ["/etc/x"]}
+                "ok",
+                play="Deploy",
+                host="node1",
+                task="Define",
+                action="m",
+                result={"changed": True, "paths": ["/etc/x"]},
             ),
         )
         code = 0
