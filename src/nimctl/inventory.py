@@ -57,27 +57,15 @@ def read(path: Path) -> Placement:
         lock = read_lock(folder)
     except DescriptionError as error:
         raise DescriptionError([*problems, *error.problems]) from error
-    if problems and not _complete(cluster):
-        raise DescriptionError(problems)
     try:
         placement = resolve(cluster, lock, contracts)
     except PlacementError as error:
-        known = {problem.field[:2] for problem in problems}
-        more = [problem for problem in error.problems if problem.field[:2] not in known]
+        known = {problem.field[:3] for problem in problems}
+        more = [problem for problem in error.problems if problem.field[:3] not in known]
         raise DescriptionError(_in_order([*problems, *locate(cluster, more).problems])) from error
     if problems:
         raise DescriptionError(problems)
     return placement
-
-
-def _complete(cluster: Cluster) -> bool:
-    """Whether nothing was left out of a cluster's nodes and deployments, so that placing it makes sense."""
-    entries = {node.entry for node in cluster.nodes}
-    return all(
-        (section, count) not in cluster.positions and (section, count - 1) in cluster.positions
-        for section, count in (("nodes", len(entries)), ("deployments", len(cluster.deployments)))
-        if count
-    )
 
 
 def _in_order(problems: Sequence[Problem]) -> list[Problem]:

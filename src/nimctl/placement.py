@@ -63,8 +63,8 @@ class Rank:
 class Placement:
     """Every rank of a cluster.
 
-    ``notes`` are remarks for a person, such as an inferred contract; ``contracts`` names each deployment's contract;
-    ``refusals`` say why this placement may be shown but not started (``nimctl.resolve.check_runnable``).
+    ``notes`` are remarks for a person, such as an inferred contract; ``contracts`` names each deployment's
+    contract; ``refusals`` say why this placement may be shown but not started (``nimctl.resolve.check_runnable``).
     """
 
     cluster: Cluster

@@ -40,6 +40,8 @@ def resolve(
             requests.append(understand(cluster, index, contracts, free, by_name))
         except RequestError as error:
             problems += error.problems
+    for request in requests:
+        problems += request.problems
     seating = seat(requests, free, by_name, lock)
     problems += seating.problems
     ports = Ports()

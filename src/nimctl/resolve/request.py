@@ -40,7 +40,8 @@ class Request:
     """One deployment that was understood.
 
     ``hosts`` are its nodes as written, None when it is to be placed; ``shapes`` says for each kind of node
-    how a replica would be split there (one entry when ``hosts`` are given).
+    how a replica would be split there (one entry when ``hosts`` are given). ``problems`` do not keep it
+    from being placed, so that those of the placement are found as well.
     """
 
     index: int
@@ -49,6 +50,7 @@ class Request:
     shapes: Mapping[Kind, Shape]
     contract: Contract
     notes: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
     def problem(self, message: str, *field: str | int) -> Problem:
         """A problem of this deployment."""
@@ -99,9 +101,6 @@ def understand(
         choice = choose(deployment, nodes, contracts)
     except NoContractError as error:
         raise RequestError([_at(index, str(error), error.field)]) from error
-    problems = _contradictions(deployment, index, choice.contract)
-    if problems:
-        raise RequestError(problems)
     if choice.note:
         notes.append(choice.note)
     if hosts and deployment.gpus is None and hosts[0].gpu_count:
@@ -110,7 +109,8 @@ def understand(
             notes.append(
                 f"deployment {deployment.name}: uses {used} of the {hosts[0].gpu_count} GPUs of each host"
             )
-    return Request(index, deployment, hosts, shapes, choice.contract, tuple(notes))
+    problems = _contradictions(deployment, index, choice.contract)
+    return Request(index, deployment, hosts, shapes, choice.contract, tuple(notes), tuple(problems))
 
 
 def _at(index: int, message: str, *field: str | int) -> Problem:

@@ -222,15 +222,19 @@ class _Placer:
             for place in self.found[request.index, number][1]
         }
         failures = []
+        found: list[tuple[int, Shape, tuple[Seat, ...]]] = []
         for kind, shape in request.shapes.items():
             chosen = self._room(request, kind, shape, len(missing), own)
             taken = min(len(chosen) // shape.nodes, len(missing))
             for number in missing[:taken]:
                 seats, chosen = tuple(chosen[: shape.nodes]), chosen[shape.nodes :]
                 own.update(place.node for place in seats)
-                self._take(request, number, shape, seats)
+                found.append((number, shape, seats))
             missing = missing[taken:]
             if not missing:
+                # Only now: a deployment that does not fit takes no room from those after it.
+                for number, shape_, seats in found:
+                    self._take(request, number, shape_, seats)
                 return
             failures.append(self._shortage(request, kind, shape, len(missing), own))
         self.result.problems.append(

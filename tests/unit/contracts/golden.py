@@ -64,7 +64,8 @@ CASES = {
     ),
     "nim-variant": (
         _INFINIBAND,
-        "engine: nim, image: 'nvcr.io/nim/deepseek-ai/deepseek-v4-flash:1.11.0-variant', parallel: {tensor: 8}",
+        "engine: nim, image: 'nvcr.io/nim/deepseek-ai/deepseek-v4-flash:1.11.0-variant', "
+        "parallel: {tensor: 8}",
     ),
     "vllm": (
         _INFINIBAND,
