@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -256,3 +257,16 @@ def test_a_stop_word_is_found_across_pieces():
     assert buffer.stopped
     rest = StopBuffer(["END"])
     assert (rest.push("the E"), rest.rest()) == ("the ", "E")
+
+
+def test_a_slow_prompt_holds_up_nobody_else(starter):
+    api, _ = starter.group(1, prefill_seconds_per_1k="0.4")
+    api.ready()
+    begin = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(api.chat, " rank" * 4000, max_tokens=1)
+        time.sleep(0.2)
+        api.chat("hi", max_tokens=8)
+        assert not slow.done()
+        assert slow.result()["usage"]["prompt_tokens"] > 4000
+    assert time.monotonic() - begin > 1.6

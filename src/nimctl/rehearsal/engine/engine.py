@@ -134,7 +134,7 @@ class Engine:
         decoding = False
         for request in self._running:
             # What is too far back to influence the next token is not computed, only its time is spent.
-            skipped = min(max(0, len(request.prompt) - self._field) - request.position, 8 * _CHUNK)
+            skipped = min(max(0, len(request.prompt) - self._field) - request.position, _CHUNK)
             if skipped > 0:
                 request.position += skipped
                 pace += skipped / 1000 * settings.prefill_seconds_per_1k
@@ -167,9 +167,10 @@ class Engine:
         runner = self._runner
         try:
             message = step.message()
-            for peer in sorted(runner.links):
-                runner.links[peer].send_json(message)
-            scores = runner.run(step, deadline)
+            for _, link in sorted(runner.links.items()):
+                link.deadline = deadline
+                link.send_json(message)
+            scores = runner.run(step)
         except LinkLostError as error:
             if error.peer not in runner.collective_peers:
                 # A point-to-point transfer that fails is not noticed until the step takes too long.

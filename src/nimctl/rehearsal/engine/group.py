@@ -103,17 +103,19 @@ class Rendezvous:
         token = secrets.token_hex(8)
         peers = [[rank, member.address, member.port] for rank, member in sorted(self._members.items())]
         for rank, member in self._members.items():
-            member.link.send_json(
-                {
-                    "rank": rank,
-                    "nodes": launch.nodes,
-                    "tensor": launch.tensor,
-                    "pipeline": launch.pipeline,
-                    "settings": launch.settings.model_identity,
-                    "token": token,
-                    "peers": peers,
-                }
-            )
+            start = {
+                "rank": rank,
+                "nodes": launch.nodes,
+                "tensor": launch.tensor,
+                "pipeline": launch.pipeline,
+                "settings": launch.settings.model_identity,
+                "token": token,
+                "peers": peers,
+            }
+            try:
+                member.link.send_json(start)
+            except LinkLostError as error:
+                raise RankError(f"rank {rank} was lost before the group could start: {error}") from error
         hosts = {rank: (member.hostname, member.address) for rank, member in self._members.items()}
         hosts[0] = (socket.gethostname(), launch.address or launch.leader)
         links = {rank: member.link for rank, member in self._members.items()}
@@ -137,7 +139,8 @@ class Rendezvous:
         link = Link(connection, -1)
         address = address.removeprefix("::ffff:")
         try:
-            hello = link.receive_json(time.monotonic() + _HELLO_SECONDS, _HELLO_LIMIT)
+            link.deadline = time.monotonic() + _HELLO_SECONDS
+            hello = link.receive_json(_HELLO_LIMIT)
             if not isinstance(hello, dict) or "identity" not in hello:
                 raise LinkLostError(-1, "sent no greeting")
             refusal = self._consider(hello, link, address)
@@ -161,6 +164,7 @@ class Rendezvous:
                 log.error("refused a rank from %s: %s", where, fault)
                 return {"error": fault}
             link.peer = rank
+            link.deadline = None
             self._members[rank] = _Member(link, hello["hostname"], hello["address"] or address, hello["port"])
             link.send_json({"joined": rank})
             log.info("rank %d of %d joined from %s", rank, self.launch.nodes, where)
@@ -212,7 +216,9 @@ def join(launch: Launch) -> Group:
             prepare(connection)
             other = Link(connection, -1)
             try:
-                greeting = other.receive_json(time.monotonic() + _HELLO_SECONDS, _HELLO_LIMIT)
+                other.deadline = time.monotonic() + _HELLO_SECONDS
+                greeting = other.receive_json(_HELLO_LIMIT)
+                other.deadline = None
                 if greeting["token"] == start["token"] and greeting["rank"] in missing:
                     other.peer = greeting["rank"]
                     links[other.peer] = other
@@ -244,12 +250,14 @@ def _come(launch: Launch, port: int) -> tuple[Link, dict[str, Any]]:
         try:
             link = Link(dial(launch.leader, launch.rendezvous_port, min(5.0, limit)), 0)
             link.send_json(hello)
-            answer = link.receive_json(deadline)
+            link.deadline = deadline
+            answer = link.receive_json()
             if "error" in answer:
                 raise RankError(f"the leader at {where} refused this rank: {answer['error']}")
             if "joined" in answer:
                 log.info("joined the leader as rank %d, waiting for the others", answer["joined"])
-                start: dict[str, Any] = link.receive_json(deadline)
+                start: dict[str, Any] = link.receive_json()
+                link.deadline = None
                 return link, start
             reason = f"{answer.get('busy', 'it gave a strange answer')}, waiting until it starts again"
         except (OSError, LinkLostError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 
@@ -52,7 +53,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server(("::", port), family=socket.AF_INET6, backlog=128, dualstack_ipv6=True)
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno == 98:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise
         # No IPv6 on this machine.
         return socket.create_server(("0.0.0.0", port), backlog=128)  # noqa: S104 - ranks share the host's network

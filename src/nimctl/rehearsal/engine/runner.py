@@ -74,7 +74,7 @@ class Runner:
             for stage in self.stages
         ]
 
-    def run(self, step: Step, deadline: float | None = None) -> Array | None:
+    def run(self, step: Step) -> Array | None:
         """Do this rank's part of a step; rank 0 gets the scores of the wanted rows, others get ``None``."""
         scores: Array | None = None
         x: Array | None = None
@@ -83,8 +83,8 @@ class Runner:
             if stage.stage:
                 source = self.layout.source(self.rank, stage.stage)
                 if source != self.rank:
-                    x = self.links[source].receive_array(self.settings.hidden, deadline)
-            x = stage.run(step, x, deadline)
+                    x = self.links[source].receive_array(self.settings.hidden)
+            x = stage.run(step, x)
             if stage.stage == final:
                 scores = x
             else:
@@ -92,7 +92,7 @@ class Runner:
                     self.links[target].send_array(x)
         if self.rank == 0 and scores is None:
             source = self.layout.owner(final, 0)
-            scores = self.links[source].receive_array(vocabulary_size(self.settings.heads), deadline)
+            scores = self.links[source].receive_array(vocabulary_size(self.settings.heads))
         elif scores is not None and self.rank == self.layout.owner(final, 0) > 0:
             self.links[0].send_array(scores)
         return scores if self.rank == 0 else None

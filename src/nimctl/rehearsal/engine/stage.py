@@ -69,7 +69,7 @@ class Stage:
         self._is_root = self._root == rank
         self._links = links
 
-    def run(self, step: Step, x: Array | None, deadline: float | None) -> Array:
+    def run(self, step: Step, x: Array | None) -> Array:
         """Run the stage's layers on the activations of the stage before, ``None`` for the first stage.
 
         Returns activations, or the scores of the wanted rows on the last stage. Raises LinkLostError.
@@ -79,30 +79,30 @@ class Stage:
                 shard.forget(sequence)
         hidden = self.settings.hidden
         if x is None:
-            x = self._reduce([shard.embed(step.tokens) for shard in self.shards], hidden, deadline)
+            x = self._reduce([shard.embed(step.tokens) for shard in self.shards], hidden)
         for layer in self.layers:
             normal = normalise(x)
             attended = [shard.attend(layer, normal, step.rows) for shard in self.shards]
-            x = grid(x + self._reduce(attended, hidden, deadline))
+            x = grid(x + self._reduce(attended, hidden))
             normal = normalise(x)
             fed = [shard.feed_forward(layer, normal) for shard in self.shards]
-            x = grid(x + self._reduce(fed, hidden, deadline))
+            x = grid(x + self._reduce(fed, hidden))
         if not self.last:
             return x
         normal = normalise(x[step.wanted])
         scores = [shard.logits(normal, step.context) for shard in self.shards]
-        return self._reduce(scores, vocabulary_size(self.settings.heads), deadline)
+        return self._reduce(scores, vocabulary_size(self.settings.heads))
 
-    def _reduce(self, partials: Sequence[Array], columns: int, deadline: float | None) -> Array:
+    def _reduce(self, partials: Sequence[Array], columns: int) -> Array:
         total = partials[0]
         for partial in partials[1:]:
             total = total + partial
         if not self._is_root:
             root = self._links[self._root]
             root.send_array(total)
-            return root.receive_array(columns, deadline)
+            return root.receive_array(columns)
         for other in self._others:
-            total = total + self._links[other].receive_array(columns, deadline)
+            total = total + self._links[other].receive_array(columns)
         for other in self._others:
             self._links[other].send_array(total)
         return total

@@ -21,11 +21,16 @@ _LIMIT = 64 * 1024 * 1024
 
 
 class Link:
-    """A connection to one other rank. Every failure, also a passed deadline, raises LinkLostError."""
+    """A connection to one other rank. Every failure, also a passed deadline, raises LinkLostError.
+
+    ``deadline`` (``time.monotonic``) holds for sending and receiving; without one a silent peer is waited for
+    for ever.
+    """
 
     def __init__(self, connection: socket.socket, peer: int) -> None:
         self.connection = connection
         self.peer = peer
+        self.deadline: float | None = None
 
     def send_json(self, message: object) -> None:
         """Send a control message."""
@@ -35,16 +40,16 @@ class Link:
         """Send activations; the receiver knows their shape."""
         self._send(_ARRAY, np.ascontiguousarray(array).tobytes())
 
-    def receive_json(self, deadline: float | None = None, limit: int = _LIMIT) -> Any:
-        """Wait for a control message until ``deadline`` (``time.monotonic``), or for ever."""
+    def receive_json(self, limit: int = _LIMIT) -> Any:
+        """Wait for a control message of at most ``limit`` bytes."""
         try:
-            return json.loads(self._receive(_JSON, deadline, limit))
+            return json.loads(self._receive(_JSON, limit))
         except ValueError as error:
             raise LinkLostError(self.peer, f"sent what is no message of ours ({error})") from None
 
-    def receive_array(self, columns: int, deadline: float | None = None) -> Array:
+    def receive_array(self, columns: int) -> Array:
         """Wait for activations of shape (rows, ``columns``)."""
-        data = self._receive(_ARRAY, deadline, _LIMIT)
+        data = self._receive(_ARRAY, _LIMIT)
         return np.frombuffer(data, dtype=np.float64).reshape(-1, columns)
 
     def gone(self) -> bool:
@@ -62,24 +67,25 @@ class Link:
 
     def _send(self, kind: bytes, data: bytes) -> None:
         try:
-            self.connection.settimeout(None)
+            self._set_timeout()
             self.connection.sendall(_HEADER.pack(kind, len(data)) + data)
+        except TimeoutError as error:
+            raise LinkLostError(self.peer, "it takes nothing any more") from error
         except OSError as error:
             raise LinkLostError(self.peer, str(error)) from error
 
-    def _receive(self, expected: bytes, deadline: float | None, limit: int) -> bytes:
-        kind, length = _HEADER.unpack(self._read(_HEADER.size, deadline))
+    def _receive(self, expected: bytes, limit: int) -> bytes:
+        kind, length = _HEADER.unpack(self._read(_HEADER.size))
         if kind != expected or length > limit:
             raise LinkLostError(self.peer, "sent what is no message of ours")
-        return self._read(length, deadline)
+        return self._read(length)
 
-    def _read(self, size: int, deadline: float | None) -> bytes:
+    def _read(self, size: int) -> bytes:
         data = bytearray(size)
         view = memoryview(data)
         try:
             while view:
-                remaining = None if deadline is None else max(deadline - time.monotonic(), 0.001)
-                self.connection.settimeout(remaining)
+                self._set_timeout()
                 count = self.connection.recv_into(view)
                 if not count:
                     raise LinkLostError(self.peer, "closed by the other side")
@@ -89,3 +95,7 @@ class Link:
         except OSError as error:
             raise LinkLostError(self.peer, str(error)) from error
         return bytes(data)
+
+    def _set_timeout(self) -> None:
+        remaining = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
+        self.connection.settimeout(remaining)
