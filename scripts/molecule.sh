@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Run Molecule scenarios on a lab of two nodes that is started and taken down for them.
+# Usage: molecule.sh [SCENARIO ...]       default: all. KEEP=1 leaves the lab up; the next call uses it again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
+
+lab=molecule
+export NIMCTL_MOLECULE_INVENTORY="$PWD/inventories/$lab"
+scenarios=("$@")
+if [ "${#scenarios[@]}" -eq 0 ]; then
+  for folder in molecule/*/molecule.yml; do scenarios+=("$(basename "$(dirname "$folder")")"); done
+fi
+
+finish() {
+  [ -n "${KEEP:-}" ] || nimctl lab down --name "$lab" --inventory "$NIMCTL_MOLECULE_INVENTORY"
+}
+trap finish EXIT
+nimctl lab up --name "$lab" --nodes 2 --inventory "$NIMCTL_MOLECULE_INVENTORY"
+
+for scenario in "${scenarios[@]}"; do
+  molecule --base-config .config/molecule/config.yml test --scenario-name "$scenario"
+done
