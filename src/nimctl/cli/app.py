@@ -20,6 +20,7 @@ VERBS: tuple[str, ...] = (
     "validate",
     "inventory",
     "lock",
+    "contracts",
     "diff",
     "provision",
     "status",
@@ -62,7 +63,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Turn bare GPU machines into a served large model, across nodes."""
 

@@ -83,10 +83,17 @@ def _topology_table(topology: list[dict[str, Any]]) -> Table:
             str(row["node"]),
             str(row["address"]),
             f"{first}-{last}",
-            str(row.get("tensor", "")),
+            _slice(row),
             f"{row['parameters']:,}",
         )
     return table
+
+
+def _slice(row: dict[str, Any]) -> str:
+    first, last = row["tensor"]
+    if row["tensor_size"] == 1:
+        return "all of each layer"
+    return f"{first}-{last} of {row['tensor_size']}"
 
 
 def _print_next(console: Console, inventory: Path, lab: str, url: str, body: dict[str, Any]) -> None:
