@@ -68,6 +68,7 @@ def _as_json(problem: Problem) -> dict[str, Any]:
 def summary(placement: Placement) -> dict[str, Any]:
     """What a description describes, as ``--format json`` prints it."""
     cluster = placement.cluster
+    addresses = {node.name: node.address for node in cluster.nodes}
     ranks = Counter(rank.deployment for rank in placement.ranks)
     replicas = Counter(rank.deployment for rank in placement.ranks if rank.rank == 0)
     gpus = Counter({rank.deployment: 0 for rank in placement.ranks})
@@ -90,7 +91,7 @@ def summary(placement: Placement) -> dict[str, Any]:
                 "ranks": ranks[deployment.name],
                 "gpus": gpus[deployment.name],
                 "endpoints": [
-                    f"{rank.address}:{rank.ports['api']}"
+                    f"http://{_host(addresses[rank.node])}:{rank.ports['api']}/v1"
                     for rank in placement.ranks
                     if rank.deployment == deployment.name and rank.rank == 0 and "api" in rank.ports
                 ],
@@ -100,6 +101,11 @@ def summary(placement: Placement) -> dict[str, Any]:
         "notes": list(placement.notes),
         "problems": [],
     }
+
+
+def _host(address: str) -> str:
+    """An address as it stands in a URL."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _show(placement: Placement) -> None:

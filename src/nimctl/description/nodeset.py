@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from ClusterShell.RangeSet import RangeSet, RangeSetParseError
 
-MAX_NAMES = 50_000
+MAX_NAMES = 20_000
 MAX_BRACKETS = 8
 
 _OPERATORS = ",!&^"
