@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 from rich.table import Table
@@ -15,6 +17,7 @@ from rich.table import Table
 from nimctl.cli.app import FormatOption, messages, print_json
 from nimctl.errors import RejectedError
 from nimctl.lab import faults
+from nimctl.lab.command import interrupt
 from nimctl.lab.images import cache_folder
 from nimctl.lab.lock import locked
 from nimctl.lab.status import existing
@@ -37,6 +40,12 @@ def register(app: typer.Typer) -> None:
 
 def _say(text: str) -> None:
     messages.print(f"[bold]lab:[/bold] {text}", markup=True, soft_wrap=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """On Ctrl-C, end what runs in threads too, so that nobody has to wait for it."""
+    interrupt()
+    raise KeyboardInterrupt
 
 
 def _checked(output: str) -> bool:
@@ -73,6 +82,7 @@ def up(
 
     as_json = _checked(output)
     folder = inventory or Path("inventories") / name
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         result = lab_up.up(lab_up.Wish(name, nodes, container_engine, gpus, folder, subnet), _say)
     except KeyboardInterrupt:

@@ -6,13 +6,17 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from nimctl.errors import NimctlError
 
 _SHOWN_LINES = 15
+_interrupted = threading.Event()
+_processes: set[subprocess.Popen[bytes]] = set()
 
 
 class CommandError(NimctlError):
@@ -66,25 +70,54 @@ def run(
     Raises:
         CommandError: it is missing, took too long, or failed.
     """
-    stdin: dict[str, Any] = {"stdin": source or subprocess.DEVNULL} if data is None else {"input": data}
+    if _interrupted.is_set():
+        raise CommandError(argv, 130, "interrupted")
+    given = subprocess.PIPE if data is not None else source or subprocess.DEVNULL
     try:
-        done = subprocess.run(  # noqa: S603 (the lab's own commands, never a shell)
-            list(argv),
-            **stdin,
-            capture_output=True,
-            env={**os.environ, **environment} if environment else None,
-            cwd=folder,
-            timeout=timeout,
-            check=False,
-        )
+        with (
+            subprocess.Popen(  # noqa: S603 (the lab's own commands, never a shell)
+                list(argv),
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **environment} if environment else None,
+                cwd=folder,
+            ) as process,
+            running(process),
+        ):
+            try:
+                stdout, stderr = process.communicate(data, timeout)
+            except subprocess.TimeoutExpired as error:
+                process.kill()
+                raise CommandError(argv, 124, f"no answer within {timeout:g} s") from error
     except FileNotFoundError as error:
         raise CommandError(
             argv, 127, f"{error.filename}: not found. `make setup` installs what the lab needs."
         ) from error
-    except subprocess.TimeoutExpired as error:
-        raise CommandError(argv, 124, f"no answer within {timeout:g} s") from error
-    out = done.stdout.decode(errors="replace")
-    err = done.stderr.decode(errors="replace")
-    if check and done.returncode:
-        raise CommandError(argv, done.returncode, err or out)
-    return subprocess.CompletedProcess(list(argv), done.returncode, out, err)
+    out, err = stdout.decode(errors="replace"), stderr.decode(errors="replace")
+    if check and process.returncode:
+        raise CommandError(argv, process.returncode, err or out)
+    return subprocess.CompletedProcess(list(argv), process.returncode, out, err)
+
+
+@contextmanager
+def running(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let ``interrupt`` end a process as long as it is needed."""
+    _processes.add(process)
+    try:
+        yield
+    finally:
+        _processes.discard(process)
+
+
+def interrupt() -> None:
+    """End all programs that run now, and let no other start: somebody pressed Ctrl-C."""
+    _interrupted.set()
+    for process in list(_processes):
+        if process.poll() is None:
+            process.terminate()
+
+
+def interrupted() -> bool:
+    """Whether somebody pressed Ctrl-C; threads that wait for something look here."""
+    return _interrupted.is_set()

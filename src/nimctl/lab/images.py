@@ -22,7 +22,7 @@ from pathlib import Path
 
 from nimctl.errors import NimctlError
 from nimctl.lab import apt
-from nimctl.lab.command import CommandError, root_prefix
+from nimctl.lab.command import CommandError, root_prefix, running
 from nimctl.lab.containers import Containers
 from nimctl.lab.lock import locked
 from nimctl.lab.names import CACHE_LABEL, LABEL
@@ -130,6 +130,13 @@ class Workshop:
     cache: Path
     say: Say
 
+    @property
+    def scratch(self) -> Path:
+        """The lab's folder for temporary files, that goes with it."""
+        folder = self.cache / "tmp" / self.lab
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
     def node_and_registry(self) -> Images:
         """Make what is missing of the node's and the registry's image.
 
@@ -229,9 +236,7 @@ class Workshop:
                 f"{DEBIAN} cannot be pulled, and mmdebstrap, which makes one from packages, is missing.\n"
                 "Install it: apt-get install mmdebstrap debian-archive-keyring"
             )
-        sources = apt.detect()
-        scratch = self.cache / "tmp" / self.lab
-        scratch.mkdir(parents=True, exist_ok=True)
+        sources, scratch = apt.detect(), self.scratch
         options = [
             *("--variant=apt", "--include=ca-certificates"),
             *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")),
@@ -246,9 +251,8 @@ class Workshop:
         log = scratch / "mmdebstrap.log"
         with (
             log.open("wb") as errors,
-            subprocess.Popen(  # noqa: S603 (no input)
-                argv, stdout=subprocess.PIPE, stderr=errors
-            ) as maker,
+            subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors) as maker,  # noqa: S603 (no shell)
+            running(maker),
         ):
             assert maker.stdout
             self.engine(

@@ -11,7 +11,7 @@ from nimctl.lab.tarball import File, Files
 from nimctl.rehearsal import image
 
 
-def recipes(sources: apt.Sources) -> tuple[Recipe, Recipe]:
+def recipes(sources: apt.Sources, scratch: Path) -> tuple[Recipe, Recipe]:
     """How the base and the image are made; a changed engine replaces only the thin upper layer."""
     base = Recipe(
         "rehearsal-base",
@@ -24,7 +24,7 @@ def recipes(sources: apt.Sources) -> tuple[Recipe, Recipe]:
     # Whoever the container runs as may write to the cache, as long as nothing is mounted on it.
     finish = "install -d -m 0777 /opt/nim/.cache\n"
     changes = ("USER 1000:1000", 'CMD ["/opt/nim/start_server.sh"]')
-    return base, Recipe("rehearsal", base.reference, finish, (), _engine_files(), changes)
+    return base, Recipe("rehearsal", base.reference, finish, (), _engine_files(scratch), changes)
 
 
 def rehearsal_image(workshop: Workshop) -> str:
@@ -33,7 +33,7 @@ def rehearsal_image(workshop: Workshop) -> str:
     Raises:
         NimctlError: it cannot be made.
     """
-    base, top = recipes(apt.detect())
+    base, top = recipes(apt.detect(), workshop.scratch)
     if not workshop.engine.image_id(top.reference):
         if not workshop.engine.image_id(base.reference):
             workshop.build(base, workshop.debian())
@@ -41,8 +41,8 @@ def rehearsal_image(workshop: Workshop) -> str:
     return top.reference
 
 
-def _engine_files() -> Files:
-    with tempfile.TemporaryDirectory(prefix="nimctl-lab-") as folder:
+def _engine_files(scratch: Path) -> Files:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         root = Path(folder)
         image.write_rootfs(root)
         return {

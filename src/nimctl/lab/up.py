@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nimctl.errors import NimctlError, RejectedError
 from nimctl.lab import describe, inside, subnet
-from nimctl.lab.command import CommandError
+from nimctl.lab.command import CommandError, interrupted
 from nimctl.lab.containers import Containers, detect
 from nimctl.lab.images import Images, Workshop, cache_folder
 from nimctl.lab.inside import Changes, Inside
@@ -139,14 +139,15 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
             f"Lab {wish.name} belongs to {before.inventory}, not to {wish.inventory}. Use --inventory "
             f"{before.inventory}, another --name, or take it down first."
         )
-    nodes = node_names(wish.nodes or len(before.nodes) or 2)
+    nodes = node_names(len(before.nodes) or 2 if wish.nodes is None else wish.nodes)
+    container_engine, gpus = _settings(wish, before)
+    asked = subnet.parse(wish.subnet) if wish.subnet else None
     keys = Keys(wish.inventory / ".lab")
     images = _images(workshop)
     engine = engine.probed(images.node)
-    network = _network(engine, names, wish, before, say)
+    network = _network(engine, names, wish, before, asked, say)
     plan = subnet.Plan(network)
     keys.prepare(nodes, plan.registry)
-    container_engine, gpus = _settings(wish, before)
     parts = _parts(engine, names, nodes, plan, keys, images, gpus, container_engine)
     existing = dict(before.nodes)
     if before.registry:
@@ -199,9 +200,15 @@ def _settings(wish: Wish, before: Inside) -> tuple[str, int]:
     return engine, gpus
 
 
-def _network(engine: Containers, names: Names, wish: Wish, before: Inside, say: Say) -> ipaddress.IPv4Network:
+def _network(
+    engine: Containers,
+    names: Names,
+    wish: Wish,
+    before: Inside,
+    asked: ipaddress.IPv4Network | None,
+    say: Say,
+) -> ipaddress.IPv4Network:
     """The lab's network; made where it is missing."""
-    asked = subnet.parse(wish.subnet) if wish.subnet else None
     if before.subnet:
         if asked and asked != before.subnet:
             raise RejectedError(
@@ -390,7 +397,7 @@ def _answers(ask: Callable[[], None], deadline: float) -> str | None:
         try:
             ask()
         except (OSError, http.client.HTTPException) as error:
-            if time.monotonic() > deadline:
+            if interrupted() or time.monotonic() > deadline:
                 return str(error) or type(error).__name__
             time.sleep(0.1)
         else:

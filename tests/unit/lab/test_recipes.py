@@ -32,8 +32,8 @@ def test_nodes_are_bare_and_have_the_engines_packages_at_hand():
     assert {"podman", "docker.io"} <= set(variables["CACHED_PACKAGES"].split())
 
 
-def test_the_rehearsal_image_carries_the_engine_and_starts_as_nim_does():
-    base, top = rehearsal.recipes(SOURCES)
+def test_the_rehearsal_image_carries_the_engine_and_starts_as_nim_does(tmp_path):
+    base, top = rehearsal.recipes(SOURCES, tmp_path)
     assert top.base == base.reference
     assert top.files["/opt/nim/start_server.sh"].mode == 0o755
     assert 'CMD ["/opt/nim/start_server.sh"]' in top.changes
