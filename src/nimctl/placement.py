@@ -64,7 +64,8 @@ class Placement:
     """Every rank of a cluster.
 
     ``notes`` are remarks for a person, such as an inferred contract; ``contracts`` names each deployment's
-    contract; ``refusals`` say why this placement may be shown but not started (``nimctl.resolve.check_runnable``).
+    contract; ``refusals`` say why this placement may be shown but not started: ``check_runnable`` of
+    ``nimctl.resolve`` raises them.
     """
 
     cluster: Cluster
