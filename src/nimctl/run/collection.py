@@ -121,7 +121,7 @@ def settings() -> tuple[Setting, ...]:
         ),
         Setting(
             "ANSIBLE_SSH_ARGS",
-            "-o ControlMaster=auto -o ControlPersist=300s",
+            "-o ControlMaster=auto -o ControlPersist=300s -o ServerAliveInterval=15 -o ServerAliveCountMax=4",
             (("ssh_connection", "ssh_args"),),
         ),
     )

@@ -136,7 +136,9 @@ def stages(progress: Progress) -> Table:
         seconds = (
             progress.elapsed() + progress.started - stage.started if stage.seconds is None else stage.seconds
         )
-        mark = "[cyan]●[/]" if running else ("[red]✗[/]" if stage.failed else "[green]✓[/]")
+        mark = "[cyan]●[/]" if running else "[green]✓[/]"
+        if stage.failed or stage.cut_short:
+            mark = "[red]✗[/]" if stage.failed else "[yellow]■[/]"
         count = f"{stage.changed} changed" if stage.changed else ""
         table.add_row(mark, escape(stage.name), duration(seconds), f"[yellow]{count}[/]")
     return table

@@ -38,6 +38,7 @@ class Stage:
     seconds: float | None = None
     changed: int = 0
     failed: int = 0
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +143,10 @@ class Progress:
         return notes
 
     def finish(self) -> list[Note]:
-        """Say what is still collected when no more events come."""
+        """Say what is still collected when no more events come; a stage that still goes on was cut short."""
         notes = self._flush()
+        if self.stages and self.stages[-1].seconds is None:
+            self.stages[-1].cut_short = True
         self._end_stage()
         return notes
 

@@ -33,6 +33,8 @@ State = Literal[
 GOOD: tuple[State, ...] = ("serving", "running")
 """States of a leader, and of a worker, with which nothing is wrong."""
 STARTING: State = "starting"
+PATIENCE = 30
+"""Seconds after which a node that is asked counts as unreachable, e.g. because it hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def play(target: Target, metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[
             "tasks": [
                 {
                     "name": "Look",
+                    "timeout": PATIENCE,
                     "nimctl.multinode.rank_facts": {
                         "cluster": "{{ nim_cluster }}",
                         "engine": "{{ container_engine_name }}",
