@@ -89,14 +89,22 @@ def init(
         raise RejectedError(
             f"{target} exists; --force replaces it, or choose another folder with --inventory"
         )
-    hosts = hosts or _ask("hosts", "Machines (node set)", _check_hosts, "gpu[01-02]")
-    engine = engine or _ask("engine", f"Engine ({', '.join(ENGINES)})", _check_engine, "nim")
+    asking = not (hosts and engine and model)
+    if asking and not _interactive():
+        given = {"--hosts": hosts, "--engine": engine, "--model": model}
+        missing = listing(flag for flag, value in given.items() if not value).replace(" or ", " and ")
+        raise RejectedError(
+            f"{missing} must be given where there is no terminal to ask on, such as "
+            '--hosts "gpu[01-02]" --engine nim --model deepseek-ai/deepseek-r1'
+        )
+    hosts = hosts or _ask("Machines (node set)", _check_hosts, "gpu[01-02]")
+    engine = engine or _ask(f"Engine ({', '.join(ENGINES)})", _check_engine, "nim")
     _check_engine(engine)
-    model = model or _ask("model", "Model", _nothing, "deepseek-ai/deepseek-r1")
+    model = model or _ask("Model", _nothing, "deepseek-ai/deepseek-r1")
     if gpus_per_node < 0:
-        gpus_per_node = _ask_gpus(gpu, engine)
-    if gpus_per_node and not gpu:
-        gpu = _ask("gpu", "GPU model", _check_gpu, "h100-sxm")
+        gpus_per_node = _ask_gpus(engine) if asking and not gpu else _usual_gpus(gpu, engine)
+    if gpus_per_node and not gpu and asking:
+        gpu = _ask("GPU model", _check_gpu, "h100-sxm")
     description = first.FirstDescription(
         cluster=name or first.cluster_name(inventory.resolve().name),
         hosts=hosts,
@@ -104,8 +112,8 @@ def init(
         model=model,
         deployment=deployment or first.deployment_name(model),
         image=image,
-        addresses=addresses or _ask_addresses(hosts),
-        user=user or (_ask("user", "SSH user", _nothing, "ubuntu") if _interactive() else ""),
+        addresses=addresses or (_ask_or_leave("Addresses (empty: the names)") if asking else ""),
+        user=user or (_ask_or_leave("SSH user (empty: as SSH is set up)") if asking else ""),
         key=str(Path(key).expanduser().absolute()) if key else "",
         gpu=gpu,
         gpus_per_node=gpus_per_node,
@@ -128,14 +136,10 @@ def _interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _ask(flag: str, question: str, check: Callable[[str], None], example: str) -> str:
-    """Ask on a terminal until the answer holds; elsewhere the flag is required."""
-    if not _interactive():
-        raise RejectedError(
-            f"--{flag} is needed, such as --{flag} {example!r} (without a terminal to ask on)"
-        )
+def _ask(question: str, check: Callable[[str], None], default: str) -> str:
+    """Ask until the answer holds."""
     while True:
-        answer = str(typer.prompt(question, default=example, err=True)).strip()
+        answer = str(typer.prompt(question, default=default, err=True)).strip()
         try:
             check(answer)
         except RejectedError as error:
@@ -144,25 +148,22 @@ def _ask(flag: str, question: str, check: Callable[[str], None], example: str) -
             return answer
 
 
-def _ask_gpus(gpu: str, engine: str) -> int:
-    """GPUs of each machine: asked for, and without a terminal 8 where a GPU model was given."""
-    if _interactive():
-        return int(
-            typer.prompt(
-                "GPUs in each machine", default=8 if engine != "rehearsal" else 0, type=int, err=True
-            )
-        )
+def _ask_or_leave(question: str) -> str:
+    return str(typer.prompt(question, default="", show_default=False, err=True)).strip()
+
+
+def _ask_gpus(engine: str) -> int:
+    default = 0 if engine == "rehearsal" else 8
+    return int(typer.prompt("GPUs in each machine", default=default, type=int, err=True))
+
+
+def _usual_gpus(gpu: str, engine: str) -> int:
+    """GPUs of each machine when nobody said: 8 with a GPU model; without one, none where that can work."""
     if gpu:
         return 8
     if engine in ("rehearsal", "vllm"):
         return 0
     raise RejectedError("--gpu and --gpus-per-node are needed, such as --gpu h100-sxm --gpus-per-node 8")
-
-
-def _ask_addresses(hosts: str) -> str:
-    if not _interactive():
-        return ""
-    return str(typer.prompt("Addresses (empty: the names)", default="", show_default=False, err=True)).strip()
 
 
 def _nothing(answer: str) -> None:

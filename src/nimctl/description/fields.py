@@ -50,7 +50,7 @@ class Checked:
         return text
 
 
-def _like(pattern: str, what: str, longest: int = 256) -> Checked:
+def _like(pattern: str, what: str, longest: int = 256, example: str = "") -> Checked:
     """A text of a certain form; ``what`` completes the sentence "expected …"."""
     compiled = re.compile(pattern)
 
@@ -60,7 +60,7 @@ def _like(pattern: str, what: str, longest: int = 256) -> Checked:
         if compiled.fullmatch(text) is None:
             raise syntax.WordError(what)
 
-    return Checked(check, pattern)
+    return Checked(check, pattern, example)
 
 
 def _text_or_list(value: Any) -> Any:
@@ -73,7 +73,8 @@ _NAME = "lower-case letters, digits and `-`, beginning with a letter and not end
 _JUMP = r"[A-Za-z0-9_\[][A-Za-z0-9._@:\[\]-]*"
 
 Name = Annotated[str, _like(syntax.NAME.pattern, _NAME, 40)]
-NodeSet = Annotated[str, _like(r"[^\n]*\S[^\n]*", "a node set such as gpu[01-16]", 4_000_000)]
+NODE_SET = "gpu[01-16]"
+NodeSet = Annotated[str, _like(r"[^\n]*\S[^\n]*", f"a node set such as {NODE_SET}", 4_000_000, NODE_SET)]
 AddressSet = Annotated[str | list[str], BeforeValidator(_text_or_list)]
 AbsolutePath = Annotated[str, Checked(syntax.check_absolute, "/.*", "/models")]
 ImageReference = Annotated[str, Checked(syntax.parse_image)]

@@ -72,7 +72,7 @@ def examine(path: Path) -> Examined:
 
 
 def _examine(path: Path) -> Examined:
-    file = path / FILE if path.is_dir() else path
+    file = path if path.suffix in (".yml", ".yaml") and not path.is_dir() else path / FILE
     try:
         raw, mark, earlier = source.parse(source.read_text(file), file)
     except source.SourceError as error:

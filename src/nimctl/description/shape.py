@@ -24,6 +24,7 @@ from nimctl.description.document import (
     Stack,
     Storage,
 )
+from nimctl.description.fields import NODE_SET
 from nimctl.description.findings import MAX_PROBLEMS, Findings
 from nimctl.description.words import SECRET_NAMES, listing, nearest, show
 from nimctl.errors import Field
@@ -146,13 +147,15 @@ def _advice(kind: str, found: Any, schema: dict[str, Any]) -> str:
         text = str(found).lower() if isinstance(found, bool) else str(found)
         if "pattern" not in schema or re.fullmatch(schema["pattern"], text):
             return f' (write it in quotes: "{text}")'
+    if kind == "string_type" and isinstance(found, list) and schema.get("examples") == [NODE_SET]:
+        return " (join names with commas)"
     return ""
 
 
 def _missing(schema: dict[str, Any], name: str) -> str:
     if "const" in schema:
         return f"`{name}: {schema['const']}`"
-    about = schema.get("description", "")
+    about = listing(schema["enum"]) if "enum" in schema else schema.get("description", "")
     # The description of a mapping is the docstring of its model.
     about = f" ({about[0].lower()}{about[1:].rstrip('.')})" if about else ""
     return f"the key `{name}`{about}"
@@ -198,11 +201,11 @@ def _expected(schema: dict[str, Any]) -> str:
         case "boolean":
             return "true or false"
         case "array":
-            if "maxItems" in schema:
-                return f"a list of at most {schema['maxItems']:,}"
-            return "a list with at least one entry" if schema.get("minItems") else "a list"
+            return _expected_list(schema)
         case "object" if "properties" in schema:
             return f"a mapping with {listing(schema['properties'])}"
+        case "object" if schema.get("additionalProperties", {}) == {"type": "string"}:
+            return "a mapping of names to texts"
         case "object":
             return "a mapping"
         case "string" if "enum" in schema:
@@ -210,6 +213,14 @@ def _expected(schema: dict[str, Any]) -> str:
         case _:
             examples = schema.get("examples", [])
             return f"text such as {examples[0]}" if examples else "text"
+
+
+def _expected_list(schema: dict[str, Any]) -> str:
+    items = _resolved(schema.get("items", {}))
+    what = {"integer": " of whole numbers", "string": " of texts"}.get(items.get("type", ""), "")
+    if "maxItems" in schema:
+        return f"a list of at most {schema['maxItems']:,}"
+    return f"a list{what}, with at least one entry" if schema.get("minItems") else f"a list{what}"
 
 
 def _unknown_key(where: Field, suggesting: bool) -> str:

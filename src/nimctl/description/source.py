@@ -46,7 +46,7 @@ def read_text(path: Path) -> str:
     """Read a description as text; SourceError where it is missing, too big or not UTF-8."""
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
-        raise SourceError([_problem(path, (1, 1), f"this file {what}; `nimctl init` writes a first one")])
+        raise SourceError([_problem(path, (1, 1), f"{path} {what}; `nimctl init` writes a first one")])
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

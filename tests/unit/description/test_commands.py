@@ -190,8 +190,8 @@ def test_init_never_overwrites_without_force(nimctl, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--engine", "vllm", "--model", "m"), "--hosts is needed"),
-        ((*HOSTS, "--model", "m"), "--engine is needed"),
+        (("--engine", "vllm", "--model", "m"), "--hosts must be given"),
+        ((*HOSTS, "--model", "m"), "--engine must be given"),
         ((*HOSTS, "--engine", "vlm", "--model", "m"), "did you mean vllm?"),
         (("--hosts", "n[1-", "--engine", "vllm", "--model", "m"), "--hosts n[1-: expected a node set"),
         (
