@@ -333,7 +333,9 @@ def _mended(name: str, value: Any, wrong: list[Field]) -> Any:
             for key, entry in value.items()
             if key not in below or (isinstance(entry, dict | list) and () not in below[key])
         }
-        return {**_STAND_INS.get(name, {}), **kept}
+        # A list of which nothing is left is left out, for lists that may not be empty.
+        filled = {key: entry for key, entry in kept.items() if entry != [] or key not in below}
+        return {**_STAND_INS.get(name, {}), **filled}
     if isinstance(value, list):
         return [
             _mended(name, entry, below[index]) if index in below else entry

@@ -100,6 +100,11 @@ def test_a_wrong_value_does_not_hide_what_is_wrong_beside_it(rejected, changed):
     }  # fmt: skip
 
 
+def test_a_list_that_is_wrong_throughout_does_not_hide_its_entry(rejected, changed):
+    problems = rejected(changed("    env: {NCCL_DEBUG: INFO}", '    gpus: ["1"]\n    env: {A-B: x}'))
+    assert [problem.field[2:] for problem in problems] == [("gpus", 0), ("env", "A-B")]
+
+
 def test_a_secret_is_not_repeated_wherever_it_stands(rejected, changed):
     for old, new in (
         ("plugin: nimctl.multinode.cluster", f"plugin: {KEY}"),
