@@ -77,7 +77,7 @@ NODE_SET = "gpu[01-16]"
 NodeSet = Annotated[str, _like(r"[^\n]*\S[^\n]*", f"a node set such as {NODE_SET}", 4_000_000, NODE_SET)]
 AddressSet = Annotated[str | list[str], BeforeValidator(_text_or_list)]
 AbsolutePath = Annotated[str, Checked(syntax.check_absolute, "/.*", "/models")]
-ImageReference = Annotated[str, Checked(syntax.parse_image)]
+ImageReference = Annotated[str, Checked(syntax.check_image)]
 Duration = Annotated[str, Checked(syntax.parse_duration, r"(?=.)(\d+h)?(\d+m)?(\d+s)?", "45m")]
 HostPort = Annotated[str, Checked(syntax.check_host_port)]
 FilePath = Annotated[

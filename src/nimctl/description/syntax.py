@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 
 NAME = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
 HOST_NAME = re.compile(
@@ -80,28 +79,17 @@ def check_host_port(text: str) -> None:
         raise WordError("a port from 1 to 65535")
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """The parts of an image reference; ``registry`` is empty where the reference has none."""
-
-    registry: str
-    path: str
-    tag: str
-    digest: str
-
-
-def parse_image(text: str) -> Image:
-    """Split ``[host[:port]/]path[:tag][@sha256:hex]``; WordError where it is malformed."""
+def check_image(text: str) -> None:
+    """Refuse what is not ``[host[:port]/]path[:tag][@sha256:hex]``; ``nimctl.image`` takes the rest apart."""
     if "://" in text:
         raise WordError("no scheme such as https:// or docker:// before the registry")
     name, at, digest = text.partition("@")
     if at and _DIGEST.fullmatch(digest) is None:
         raise WordError("`sha256:` and 64 hexadecimal digits after the `@`")
     first, slash, rest = name.partition("/")
-    registry = ""
     if slash and ("." in first or ":" in first or first == "localhost"):
         check_host_port(first)
-        registry, name = first, rest
+        name = rest
     path, colon, tag = name.rpartition(":") if ":" in name else (name, "", "")
     if colon and _IMAGE_TAG.fullmatch(tag) is None:
         raise WordError("a tag of letters, digits, `.`, `_` and `-` after the `:`")
@@ -109,7 +97,6 @@ def parse_image(text: str) -> Image:
         if path.lower() != path and all(_IMAGE_PART.fullmatch(part) for part in path.lower().split("/")):
             raise WordError("a name in lower case (only the tag may have capitals)")
         raise WordError("a name of lower-case letters and digits, joined by `.`, `_`, `-` and `/`")
-    return Image(registry, path, tag, digest)
 
 
 def parse_duration(text: str) -> int:

@@ -104,8 +104,8 @@ def test_the_schema_accepts_the_worked_inventories_and_refuses_mistakes(sound):
     described = json.loads(schema.FILE.read_text())
     jsonschema.Draft202012Validator.check_schema(described)
     validator = jsonschema.Draft202012Validator(described)
-    for file in ROOT.glob("inventories/*/cluster.yml"):
-        validator.validate(yaml.safe_load(file.read_text()))
+    for name in ("prod", "prod-lustre-405b", "single-node-fp8", "mixed"):
+        validator.validate(yaml.safe_load((ROOT / "inventories" / name / "cluster.yml").read_text()))
     for old, new in (
         ("kind: nfs", "kind: nsf"),
         ("count: 8", "count: '8'"),
