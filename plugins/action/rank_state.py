@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
     incomplete,
@@ -22,7 +23,7 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         arguments = dict(self._task.args)
         ranks = list(arguments.get("ranks") or [])
-        members = {replica_of(rank): task_vars["groups"].get(replica_group(rank), []) for rank in ranks}
+        members = {replica_of(rank): self._members(rank, task_vars) for rank in ranks}
         plans = self._plans(
             {node for nodes in members.values() for node in nodes}, arguments["found"], task_vars
         )
@@ -48,6 +49,18 @@ class ActionModule(ActionBase):
                 for replica, nodes in sorted(left_alone.items())
             ]
         return result
+
+    @staticmethod
+    def _members(rank: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
+        """The nodes of a rank's replica."""
+        group = replica_group(rank)
+        if group in task_vars["groups"]:
+            return list(task_vars["groups"][group])
+        if rank["nodes"] > 1:
+            raise AnsibleActionFail(
+                f"The inventory has no group {group}, so nobody knows which nodes have the other ranks of {replica_of(rank)}."
+            )
+        return [task_vars["inventory_hostname"]]
 
     @staticmethod
     def _plans(nodes: set[str], variable: str, task_vars: dict[str, Any]) -> dict[str, Any]:
