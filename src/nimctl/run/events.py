@@ -116,7 +116,35 @@ def message(result: Mapping[str, Any]) -> str:
             parts.append(tail)
     if not any(parts):
         parts.append(_tail(_text(result.get("stdout")) or _text(result.get("module_stdout"))))
+    parts.append(_hint("\n".join(parts)))
     return "\n".join(part for part in parts if part) or "the task failed and gave no reason"
+
+
+HINTS: tuple[tuple[str, str], ...] = (
+    (
+        "Host key verification failed",
+        "The node's host key is not known, or has changed. Connect once by hand (ssh USER@ADDRESS) and "
+        "compare it, or name the file that has it as connection.known_hosts.",
+    ),
+    (
+        "Permission denied (",
+        "The node refuses the login: check connection.user and connection.key, and that the public key is on "
+        "the node (ssh-copy-id).",
+    ),
+    (
+        "Could not resolve hostname",
+        "Give the node's address in the description (addresses), or mend the name service.",
+    ),
+    (
+        "sudo: a password is required",
+        "The user needs sudo without a password on the node, or pass -- --ask-become-pass.",
+    ),
+)
+"""What to do about failures whose own words do not say it."""
+
+
+def _hint(text: str) -> str:
+    return next((hint for needle, hint in HINTS if needle in text), "")
 
 
 def _text(value: object) -> str:

@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -39,7 +40,7 @@ PLAYBOOK = """
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs the playbook above on two nodes that are this machine; returns the outcome and what was printed."""
+    """Runs the playbook above on two nodes that are this machine; returns the outcome and what it printed."""
     (tmp_path / "hosts.yml").write_text(HOSTS.format(python=sys.executable))
     (tmp_path / "site.yml").write_text(PLAYBOOK)
     found = collection.Collection(tmp_path, None)
@@ -67,7 +68,7 @@ def run(tmp_path, monkeypatch):
 
 def private_folders():
     places = filter(None, ("/dev/shm", os.environ.get("XDG_RUNTIME_DIR")))
-    return {name for place in places for name in os.listdir(place) if name.startswith("nimctl-")}
+    return {path for place in places for path in Path(place).glob("nimctl-*")}
 
 
 def test_a_run_from_start_to_record(run, tmp_path):

@@ -123,6 +123,9 @@ def test_messages_of_failures():
         == "non-zero return code\nno space left"
     )
     assert message({"censored": "x"}) == HIDDEN
+    refused = message({"msg": "Failed to connect: ubuntu@a1: Permission denied (publickey)."})
+    assert refused.splitlines()[0].endswith("Permission denied (publickey).")
+    assert "connection.key" in refused
     loop = {"msg": "One or more items failed", "results": [{"failed": True, "msg": "b"}, {"msg": "fine"}]}
     assert message(loop) == "b"
     assert message({}) != ""
