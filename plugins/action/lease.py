@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 
 
 def process_start(pid: int) -> str:
-    """When a process started, in clock ticks since boot; empty if there is none, or where there is no /proc."""
+    """When a process started, in clock ticks since boot; empty if there is no such process."""
     try:
         # The name in parentheses may hold spaces; the 22nd field is the 20th after it.
         return (

@@ -58,7 +58,8 @@ class ActionModule(ActionBase):
             return list(task_vars["groups"][group])
         if rank["nodes"] > 1:
             raise AnsibleActionFail(
-                f"The inventory has no group {group}, so nobody knows which nodes have the other ranks of {replica_of(rank)}."
+                f"The inventory has no group {group}, so nobody knows which nodes have the other ranks "
+                f"of {replica_of(rank)}."
             )
         return [task_vars["inventory_hostname"]]
 

@@ -12,7 +12,8 @@ DOCUMENTATION = r"""
 name: container_engine_plan
 short_description: What a container engine consists of on a node
 description:
-  - Turns the flat variables of the role P(nimctl.multinode.container_engine#role) into packages, files and keys of
+  - Turns the flat variables of the role P(nimctl.multinode.container_engine#role) into packages, files and
+    keys of
     C(daemon.json), so that the role's tasks have nothing to decide.
 version_added: 0.1.0
 options:
@@ -30,7 +31,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The keys C(packages), C(repository_files), C(files), C(daemon_values), C(daemon_defaults), C(unit),
+  description: The keys C(packages), C(repository_files), C(files), C(daemon_values), C(daemon_defaults),
+    C(unit),
     C(minimum_version), C(reason), C(restart_files) and C(log_max_bytes).
   type: dict
 """

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 Lease = Mapping[str, Any]
-"""``owner`` (user@host), ``machine``, ``boot``, ``pid``, ``started`` (of that process), ``run``, ``since`` and ``expires`` (Unix time)."""
+"""``owner`` (user@host), ``machine``, ``boot``, ``pid``, ``started`` (of that process) and ``run``;
+``since`` and ``expires`` in Unix time."""
 
 
 def holder(present: Lease | None, run: str, now: float, breaking: str) -> Lease | None:
@@ -33,6 +34,8 @@ def refusal(cluster: str, present: Lease, now: float) -> str:
     """What somebody is told who comes second."""
     return (
         f"The cluster {cluster} is being changed by {present['owner']} since {age(now - present['since'])} "
-        f"(run {present['run']}, process {present['pid']}). Wait for it, or talk to its owner. If that run is dead: "
-        f"run again with -e nimctl_break_lease={present['run']}. By itself its lease ends in {age(present['expires'] - now)}."
+        f"(run {present['run']}, process {present['pid']}). Wait for it, or talk to its owner. If that "
+        "run is dead: "
+        f"run again with -e nimctl_break_lease={present['run']}. By itself its lease ends in "
+        f"{age(present['expires'] - now)}."
     )

@@ -14,7 +14,7 @@ class MalformedKeyError(ValueError):
 
 
 def fingerprints(text: str) -> list[str]:
-    """Fingerprints of the primary keys in an armored or binary key file, upper-case hexadecimal, in their order."""
+    """Fingerprints of the primary keys in a key file, armored or not: upper-case hex, in their order."""
     data = _dearmor(text) if "-----BEGIN PGP" in text else text.encode("utf-8", "surrogateescape")
     found = [_fingerprint(body) for tag, body in _packets(data) if tag == PUBLIC_KEY]
     if not found:

@@ -55,7 +55,7 @@ class Apt:
         return None
 
     def install(self, names: list[str]) -> None:
-        """Install; package lists are fetched where they do not know a package or have become too old to install it."""
+        """Install; package lists are fetched only where those on the node do not do."""
         fresh = any(self.candidate(name) is None for name in names)
         if fresh:
             self._update()
@@ -148,7 +148,7 @@ def package_manager(run: Run) -> Apt | Dnf | None:
 
 @contextmanager
 def no_service_starts() -> Iterator[None]:
-    """Keep packages from starting their services, as Debian's policy layer provides for; somebody else's policy stays."""
+    """Keep packages from starting their services, by Debian's policy layer; somebody else's policy stays."""
     if POLICY.exists():
         yield
         return

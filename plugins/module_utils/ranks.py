@@ -110,7 +110,7 @@ def incomplete(
 
 
 def keeps_restarting(restarts_before: int, restarts_now: int, state: str, sub_state: str) -> bool:
-    """Whether a unit goes round in circles: three restarts while we looked, or three and waiting for the next."""
+    """Whether a unit goes round in circles: three restarts seen, or three and one to come."""
     if state == "failed":
         return True
     if restarts_now - restarts_before >= 3:

@@ -71,7 +71,8 @@ def actions(
         return did, []
     names = ", ".join(ranks)
     return did, [
-        f"{unit} has to be restarted to take over its new configuration. It was not, because that ends the ranks that run "
+        f"{unit} has to be restarted to take over its new configuration. It was not, because that ends "
+        "the ranks that run "
         f"here ({names}). In a quiet hour: systemctl restart {unit}"
     ]
 

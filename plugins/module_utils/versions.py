@@ -6,7 +6,7 @@ import re
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers: ``5:27.3.1-1~debian`` and ``20.10.24+dfsg1`` without epoch, revision and suffixes."""
+    """The leading numbers of ``5:27.3.1-1~debian`` or ``20.10.24+dfsg1`` alone."""
     upstream = version.split(":", 1)[-1]
     match = re.match(r"\d+(?:\.\d+)*", upstream)
     return tuple(int(part) for part in match.group().split(".")) if match else ()
@@ -31,5 +31,11 @@ def refusal(engine: str, version: str, minimum: str, reason: str, installed: boo
         if installed:
             remedy += " The version that is installed has to go first; remove it when nothing runs in it."
     else:
-        remedy = "Use a newer release of the distribution, or set stack.container_engine.engine to docker with source docker."
-    return f"{engine} {version} {where}, and at least {minimum} is needed{because}. Nothing was changed. {remedy}"
+        remedy = (
+            "Use a newer release of the distribution, or set stack.container_engine.engine to "
+            "docker with source docker."
+        )
+    return (
+        f"{engine} {version} {where}, and at least {minimum} is needed{because}. Nothing was "
+        f"changed. {remedy}"
+    )

@@ -18,7 +18,8 @@ options:
     description: The package that brings the engine, as far as the distribution has one.
     type: str
   from_distribution:
-    description: Whether that package comes from the distribution, so that its version is known before it is installed.
+    description: Whether that package comes from the distribution, so that its version is known before it is
+      installed.
     type: bool
     default: true
   minimum_version:
@@ -30,7 +31,8 @@ options:
     type: str
     default: ""
   removing:
-    description: Whether the engine is about to be removed. Then containers that are no ranks are a reason to keep it.
+    description: Whether the engine is about to be removed. Then containers that are no ranks are a reason to
+      keep it.
     type: bool
     default: false
   must_exist:
@@ -111,7 +113,8 @@ def work(module: AnsibleModule) -> None:
     pending = []
     if wanted["removing"] and others:
         pending = [
-            f"{engine.name} was kept, with its settings, because it has containers that are no ranks: {', '.join(others)}. "
+            f"{engine.name} was kept, with its settings, because it has containers that are no ranks: "
+            f"{', '.join(others)}. "
             "Remove them, and destroy again."
         ]
     module.exit_json(changed=False, installed=installed, candidate=candidate, ranks=ranks, pending=pending)

@@ -3,12 +3,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: engine_service
-short_description: Have the container engine's service run with its present configuration, without stopping ranks
+short_description: Have the container engine's service run with its present configuration, without stopping
+  ranks
 description:
   - Starts and enables the service, and reloads or restarts it after its configuration changed.
-  - A restart that is needed while ranks run does not happen. It is reported under RV(ignore:pending) instead, by this
+  - A restart that is needed while ranks run does not happen. It is reported under RV(ignore:pending)
+    instead, by this
     and by every later run, until the service was restarted by somebody.
-  - Which configuration the service runs with is remembered in memory (C(/run/nimctl)), so that a restart is not
+  - Which configuration the service runs with is remembered in memory (C(/run/nimctl)), so that a restart is
+    not
     forgotten when a run ends halfway.
   - Podman has no service; then this only checks that it answers.
 version_added: 0.1.0
@@ -102,7 +105,8 @@ def work(module: AnsibleModule) -> None:
         if status != 0:
             lines = "\n  ".join(journal(module.run_command, wanted["unit"], 15))
             module.fail_json(
-                msg=f"systemctl {' '.join(arguments)} failed: {err.strip() or out.strip()}\nThe last lines of "
+                msg=f"systemctl {' '.join(arguments)} failed: {err.strip() or out.strip()}\nThe last "
+                "lines of "
                 f"{wanted['unit']}:\n  {lines}"
             )
 
@@ -173,7 +177,8 @@ def _written_since_start(module: AnsibleModule, wanted: dict) -> bool:
         for path in [wanted["config"], *wanted["restart_files"]]
         if Path(path).exists()
     ]
-    # The start is given in whole seconds, cut off: a file of the same second was most likely written before it.
+    # The start is given in whole seconds, cut off: a file of the same second was most likely written
+    # before it.
     return started.isdigit() and any(time >= int(started) + 1 for time in times)
 
 

@@ -6,7 +6,8 @@ module: image_pull
 short_description: Have the images of ranks on a node, without leaving a password there
 description:
   - Pulls the images that are missing. Images that are there need no network and no password.
-  - A password reaches the engine in a file in memory that only root can read and that is gone when the pull ends.
+  - A password reaches the engine in a file in memory that only root can read and that is gone when the pull
+    ends.
     It is never on a command line, in a log or in a lasting file.
   - Runs on the controller first, where it reads the secrets of the logins that are needed.
 version_added: 0.1.0

@@ -6,7 +6,8 @@ module: json_merge
 short_description: Merge keys into a JSON file that others write as well
 description:
   - Sets keys in a JSON file such as C(/etc/docker/daemon.json) and leaves all others as they are.
-  - What was set, and what was there before, is remembered in C(/var/lib/nimctl/json), so that keys which are no
+  - What was set, and what was there before, is remembered in C(/var/lib/nimctl/json), so that keys which are
+    no
     longer wanted are taken out and former values come back.
   - A file that is not valid JSON is an error, and stays untouched.
 version_added: 0.1.0
@@ -20,7 +21,8 @@ options:
     type: str
     required: true
   values:
-    description: Keys to set, whatever is there. Objects are merged, and items are added to lists. Empty takes out all that the owner has.
+    description: Keys to set, whatever is there. Objects are merged, and items are added to lists. Empty
+      takes out all that the owner has.
     type: dict
     required: true
   defaults:
@@ -76,7 +78,8 @@ def parsed(module: AnsibleModule, path: str, text: str | None) -> dict:
         document = json.loads(text)
     except ValueError as error:
         module.fail_json(
-            msg=f"{path} is not valid JSON ({error}). It was left as it is; mend it or move it away, and run again."
+            msg=f"{path} is not valid JSON ({error}). It was left as it is; mend it or move it away, "
+            "and run again."
         )
     if not isinstance(document, dict):
         module.fail_json(

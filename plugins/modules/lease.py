@@ -6,7 +6,8 @@ module: lease
 short_description: Keep two controllers from changing a cluster at the same time
 description:
   - Takes or gives back the lease of a cluster on a node, C(/var/lib/nimctl/CLUSTER/lease.json).
-  - A lease of another run is an error that names its owner, its age and how to break it. One run may take it again and
+  - A lease of another run is an error that names its owner, its age and how to break it. One run may take it
+    again and
     again; a lease that the same person's dead process left behind on the same controller is taken over.
   - Giving it back writes one line to C(history.jsonl) beside it.
   - Never reports a change. Check mode only looks, and warns.

@@ -5,7 +5,8 @@ DOCUMENTATION = r"""
 module: managed_files
 short_description: Keep the files of one owner, and only those, on a node
 description:
-  - Writes files that belong to us as a whole, such as drop-ins, and removes those that the same owner put there
+  - Writes files that belong to us as a whole, such as drop-ins, and removes those that the same owner put
+    there
     earlier and no longer wants, with the folders made for them.
   - Files of anybody else are never touched. What was put is remembered in C(/var/lib/nimctl/files).
   - Runs on the controller first, where it renders templates of the role that calls it.
@@ -29,7 +30,8 @@ options:
         description: The text of the file.
         type: str
       template:
-        description: A template of the role, rendered on the controller. It sees O(files[].variables) besides all variables.
+        description: A template of the role, rendered on the controller. It sees O(files[].variables) besides
+          all variables.
         type: str
       variables:
         description: Variables for the template.
@@ -39,7 +41,8 @@ options:
         description: A file on the controller, absolute.
         type: path
       url:
-        description: Where the node fetches the file from, only when it has none with the right fingerprint. Needs O(files[].fingerprint).
+        description: Where the node fetches the file from, only when it has none with the right fingerprint.
+          Needs O(files[].fingerprint).
         type: str
       fingerprint:
         description: The OpenPGP fingerprint (40 hexadecimal digits) of the one key that the file must hold.
@@ -101,7 +104,8 @@ def fetched(module: AnsibleModule, entry: dict) -> str:
     if found != [wanted]:
         module.fail_json(
             msg=f"{entry['url']} holds the key {', '.join(found)}, expected {wanted}. Nothing was written: "
-            "somebody may be offering packages in another's name, or the key was changed (then give its fingerprint)."
+            "somebody may be offering packages in another's name, or the key was changed (then give "
+            "its fingerprint)."
         )
     return text
 

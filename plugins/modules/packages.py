@@ -5,11 +5,13 @@ DOCUMENTATION = r"""
 module: packages
 short_description: Have packages of the distribution on a node, and remember which of them are ours
 description:
-  - Installs what is missing, with apt or dnf. Where nothing is missing no package list is fetched and no network
+  - Installs what is missing, with apt or dnf. Where nothing is missing no package list is fetched and no
+    network
     is needed.
   - Check mode also predicts packages of a repository that the same run sets up.
   - Services do not start by being installed. Whoever needs one starts it, so that check mode can say so.
-  - O(state=absent) removes the packages that this owner has installed, and leaves those that were there before.
+  - O(state=absent) removes the packages that this owner has installed, and leaves those that were there
+    before.
 version_added: 0.1.0
 options:
   owner:

@@ -5,7 +5,8 @@ DOCUMENTATION = r"""
 module: pending
 short_description: Say at the end of a run what waits
 description:
-  - Collects RV(ignore:pending) from results that tasks registered on any node, such as a restart of the container engine
+  - Collects RV(ignore:pending) from results that tasks registered on any node, such as a restart of the
+    container engine
     that would have ended ranks, and prints it.
   - Hands the list to C(nimctl) as the custom statistic C(nim_pending), which makes it exit with 3.
   - Works on the controller alone; use it on C(localhost).

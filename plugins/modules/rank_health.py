@@ -5,7 +5,8 @@ DOCUMENTATION = r"""
 module: rank_health
 short_description: Wait until the ranks of a node are well
 description:
-  - A rank is well when it has run for O(settle) seconds, and a leader when its health check answers 200 as well. Its
+  - A rank is well when it has run for O(settle) seconds, and a leader when its health check answers 200 as
+    well. Its
     deadline counts from the start of its unit.
   - A rank that keeps restarting is reported at once, with the last lines of its log.
   - Check mode waits for nothing.
@@ -21,7 +22,8 @@ options:
     type: int
     default: 3
   least:
-    description: The shortest time that a leader is waited for, in seconds, also when its deadline is long over.
+    description: The shortest time that a leader is waited for, in seconds, also when its deadline is long
+      over.
     type: int
     default: 10
 attributes:
@@ -130,7 +132,8 @@ def work(module: AnsibleModule) -> None:
                 watch.fail("does not run")
             elif _too_late(watch, state, waited):
                 watch.fail(
-                    f"was not ready within {watch.health.get('deadline', 60)} s of its start; {watch.last_answer}"
+                    f"was not ready within {watch.health.get('deadline', 60)} s of its start; "
+                    f"{watch.last_answer}"
                 )
         if waiting:
             time.sleep(0.5)

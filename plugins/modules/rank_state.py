@@ -9,7 +9,8 @@ description:
     P(nimctl.multinode.ranks#module) found a reason at any of its ranks on any node.
   - With O(state=started), starts those of O(ranks) that do not run.
   - A replica with a node that could not be reached in this run is left as it is.
-  - The decision is made on the controller from the results of all nodes; a node where there is nothing to do is not
+  - The decision is made on the controller from the results of all nodes; a node where there is nothing to do
+    is not
     contacted.
 version_added: 0.1.0
 options:
@@ -87,7 +88,8 @@ def work(module: AnsibleModule) -> None:
             )
             module.fail_json(msg=f"systemctl {order[0]} failed: {err.strip() or out.strip()}{logs}")
         if not start:
-            # After a change of the engine, a container of the former one is what the unit no longer knows to stop.
+            # After a change of the engine, a container of the former one is what the unit no longer knows
+            # to stop.
             for name in ("docker", "podman"):
                 engine = Engine(name, module.run_command)
                 for unit in concerned if engine.binary else []:

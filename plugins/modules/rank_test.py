@@ -6,7 +6,8 @@ module: rank_test
 short_description: Ask the leaders of a node for a completion, and see that its workers serve nothing
 description:
   - A leader has to list a model and answer one chat completion of one token with it.
-  - A worker must not answer HTTP on the port of its replica's API, unless a leader of the same node has that port.
+  - A worker must not answer HTTP on the port of its replica's API, unless a leader of the same node has that
+    port.
   - Check mode asks nothing.
 version_added: 0.1.0
 options:
@@ -55,7 +56,8 @@ def leader(module: AnsibleModule, rank: dict) -> dict:
         lines = "\n  ".join(journal(module.run_command, unit_name(rank["name"]), 15))
         module.fail_json(
             msg=f"Rank {rank['name']} is up, but {what}.\nIts last lines:\n  {lines}\n"
-            "A replica that lost one of its ranks looks like this. Restart it as a whole: nimctl provision, after "
+            "A replica that lost one of its ranks looks like this. Restart it as a whole: nimctl "
+            "provision, after "
             f"systemctl stop {unit_name(rank['name'])} on this node."
         )
 
@@ -96,7 +98,8 @@ def worker(module: AnsibleModule, rank: dict, taken: set) -> None:
     status, _ = ask(url_of("127.0.0.1", port, "/v1/models"), 5)
     if status:
         module.fail_json(
-            msg=f"Rank {rank['name']} is a worker, yet something on this node answers HTTP on port {port} with {status}. "
+            msg=f"Rank {rank['name']} is a worker, yet something on this node answers HTTP on port "
+            f"{port} with {status}. "
             f"Only rank 0 may. Look with: ss -ltnp 'sport = :{port}'"
         )
 

@@ -5,10 +5,14 @@ DOCUMENTATION = r"""
 module: ranks
 short_description: Define the ranks of a node, and remove those that are no longer wanted
 description:
-  - Writes the unit and the environment of every rank, the secrets that ranks need, and the folders they mount.
-  - Stops and removes ranks of the same cluster that are not in O(ranks), with all that belongs to them but their caches.
-  - Starts and restarts nothing. It reports how each rank was found, for P(nimctl.multinode.rank_state#module) to act on.
-  - Runs on the controller first, where it renders the templates of the role and reads the secrets that are needed.
+  - Writes the unit and the environment of every rank, the secrets that ranks need, and the folders they
+    mount.
+  - Stops and removes ranks of the same cluster that are not in O(ranks), with all that belongs to them but
+    their caches.
+  - Starts and restarts nothing. It reports how each rank was found, for
+    P(nimctl.multinode.rank_state#module) to act on.
+  - Runs on the controller first, where it renders the templates of the role and reads the secrets that are
+    needed.
 version_added: 0.1.0
 options:
   cluster:
@@ -26,7 +30,8 @@ options:
     elements: dict
     required: true
   purge:
-    description: Whether the folders that were made for ranks go with the last rank, and with them the caches and models in them.
+    description: Whether the folders that were made for ranks go with the last rank, and with them the caches
+      and models in them.
     type: bool
     default: false
   secrets:
@@ -53,7 +58,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ranks:
-  description: For each rank its replica, and the reason why it cannot stay as it runs (an empty text if it can).
+  description: For each rank its replica, and the reason why it cannot stay as it runs (an empty text if it
+    can).
   returned: always
   type: dict
 removed:
@@ -128,7 +134,8 @@ class Ranks:
                 found[rank] = text
             elif rank in self.wanted and owner is not None:
                 self.module.fail_json(
-                    msg=f"{path} belongs to the cluster {owner}. Give the deployment {self.wanted[rank]['deployment']} another "
+                    msg=f"{path} belongs to the cluster {owner}. Give the deployment "
+                    f"{self.wanted[rank]['deployment']} another "
                     f"name, or remove that cluster's ranks from this node first. Nothing was changed."
                 )
         return found

@@ -1,4 +1,4 @@
-"""What a node's container engine consists of, decided from flat variables: packages, files, keys of daemon.json."""
+"""What a container engine consists of on a node: packages, files, and keys of daemon.json."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def daemon_values(
         if registry.get("mirrors"):
             if registry["host"] != DOCKER_HUB:
                 raise EngineError(
-                    f"docker has mirrors for {DOCKER_HUB} only, and the description gives {registry['host']} mirrors. "
+                    f"docker has mirrors for {DOCKER_HUB} only, and the description gives "
+                    f"{registry['host']} mirrors. "
                     f"Use podman, or name the mirror in the images of the deployments."
                 )
             scheme = "http" if registry.get("insecure") else "https"
@@ -120,7 +121,8 @@ def package_names(
     names = table[distribution].get(engine)
     if not names:
         raise EngineError(
-            f"{distribution} has no package of {engine}. Set stack.container_engine.source to docker for the packages of "
+            f"{distribution} has no package of {engine}. Set stack.container_engine.source to docker "
+            "for the packages of "
             f"docker's own repository, or stack.container_engine.engine to podman."
         )
     return list(names)

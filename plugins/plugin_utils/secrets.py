@@ -22,7 +22,8 @@ def read_secret(
     source = sources.get(name)
     if source is None:
         raise SecretError(
-            f"{need} needs the secret {name}, and the description has none of that name. Add it under secrets."
+            f"{need} needs the secret {name}, and the description has none of that name. Add it under "
+            "secrets."
         )
     if source.get("env"):
         value = os.environ.get(source["env"], "")

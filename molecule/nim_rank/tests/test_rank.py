@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,7 @@ def rank_environment(host):
 
 
 def key(host):
-    with open(host.ansible.get_variables()["nim_secrets"]["ngc_api_key"]["file"]) as stream:
-        return stream.read().strip()
+    return Path(host.ansible.get_variables()["nim_secrets"]["ngc_api_key"]["file"]).read_text().strip()
 
 
 def test_the_rank_runs_and_starts_with_the_node(host):

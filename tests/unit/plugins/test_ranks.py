@@ -58,7 +58,9 @@ def test_a_replica_with_a_node_out_of_reach_is_incomplete():
 
 
 def test_marks_of_a_unit_are_read_from_its_own_section_only():
-    text = "[Unit]\nCluster=no\n[Service]\nEngine=no\n\n[X-Nimctl]\nCluster=prod\nSpec=abc\n\n[Install]\nRank=no\n"
+    text = (
+        "[Unit]\nCluster=no\n[Service]\nEngine=no\n\n[X-Nimctl]\nCluster=prod\nSpec=abc\n\n[Install]\nR=no\n"
+    )
     assert ranks.unit_marks(text) == {"cluster": "prod", "spec": "abc"}
     assert ranks.unit_marks("[Unit]\nDescription=x\n") == {}
 
