@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
 import yaml
 
@@ -110,7 +109,7 @@ def commands_page() -> str:
     for path, command in _commands(root, "nimctl"):
         lines += [f"## {path}", "", (command.help or "").strip(), ""]
         parameters = [parameter for parameter in command.params if parameter.name != "help"]
-        if parameters and not isinstance(command, click.Group):
+        if parameters and not hasattr(command, "commands"):
             lines += ["| parameter | default | what |", "|---|---|---|"]
             for parameter in parameters:
                 lines.append(_parameter_row(parameter))
@@ -118,17 +117,17 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     if path != "nimctl":
         yield path, command
     for name, child in getattr(command, "commands", {}).items():
         yield from _commands(child, f"{path} {name}")
 
 
-def _parameter_row(parameter: click.Parameter) -> str:
+def _parameter_row(parameter: Any) -> str:
     is_option = parameter.param_type_name == "option"
     name = ", ".join(parameter.opts) if is_option else (parameter.metavar or str(parameter.name).upper())
-    default = "" if parameter.default in (None, (), [], False) else f"`{cell(parameter.default)}`"
+    default = "" if parameter.default in (None, "", -1, (), [], False) else f"`{cell(parameter.default)}`"
     default = "required" if parameter.required else default
     return f"| `{name}` | {default} | {cell(getattr(parameter, 'help', '') or '')} |"
 

@@ -70,9 +70,17 @@ def _root(
     """Turn bare GPU machines into a served large model, across nodes."""
 
 
+def _wanted(arguments: list[str]) -> tuple[str, ...]:
+    """The verbs to load: importing all of them takes longer than most of them run."""
+    first = arguments[0] if arguments else ""
+    if first == "--version":
+        return ("env",)
+    return (first,) if first in VERBS else VERBS
+
+
 def run() -> None:
     """Load the verbs, run the one that was asked for and turn errors into messages and exit codes."""
-    for verb in VERBS:
+    for verb in _wanted(sys.argv[1:]):
         importlib.import_module(f"nimctl.cli.{verb}").register(app)
     try:
         app()
