@@ -54,13 +54,14 @@ def registry() -> Iterator[str]:
 
 def describe(folder: Path, registry: str, **changes: str) -> Path:
     engine, contract = changes.get("engine", "rehearsal"), changes.get("contract", "rehearsal")
+    image = f"{registry}/rehearsal:1"
     nodes = changes.get("nodes", '  - {hosts: "node[1-2]", addresses: "10.0.0.[1-2]", gpu: {count: 0}}\n')
     (folder / "cluster.yml").write_text(
         "plugin: nimctl.multinode.cluster\nname: lab\n"
         f"stack: {{container_engine: {{registries: [{{host: '{registry}', insecure: true}}]}}}}\n"
         f"nodes:\n{nodes}"
         "deployments:\n"
-        f"  - {{name: a, model: m, engine: {engine}, contract: {contract}, image: '{registry}/rehearsal:1'}}\n"
+        f"  - {{name: a, model: m, engine: {engine}, contract: {contract}, image: '{image}'}}\n"
         "secrets: {ngc_api_key: {env: NGC_API_KEY}}\n",
         encoding="utf-8",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nimctl.contracts.choose import Choice, NoContractError, choose
 from nimctl.contracts.facts import EngineFacts, NetworkVariable, engines, network
-from nimctl.contracts.model import EVIDENCE, ROLES, Contract, Role, applies, fill
+from nimctl.contracts.model import EVIDENCE, ROLES, Contract, Role, applies, fill, for_role
 from nimctl.contracts.store import builtin, load_contracts
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "choose",
     "engines",
     "fill",
+    "for_role",
     "load_contracts",
     "network",
 ]

@@ -290,14 +290,18 @@ class Contract(Strict):
 
 def fill(text: str, fields: dict[str, str]) -> str:
     """Put the fields into a template; the names were checked when the contract was loaded."""
-    return _TEMPLATE.sub(lambda match: fields[match[1]], text)
+    return _TEMPLATE.sub(lambda match: fields[match[1]], text) if "{" in text else text
+
+
+def for_role(row: Row, role: Role, engine: str) -> bool:
+    """Whether a row is for this role and engine."""
+    return role in row.roles and (not row.engines or engine in row.engines)
 
 
 def applies(row: Row, role: Role, engine: str, fields: dict[str, str]) -> bool:
     """Whether a row is for this role and engine, with these fields."""
     return (
-        role in row.roles
-        and (not row.engines or engine in row.engines)
+        for_role(row, role, engine)
         and all(fields.get(name) for name in row.when)
         and not any(fields.get(name) for name in row.unless)
     )

@@ -10,7 +10,7 @@ from nimctl.errors import DescriptionError, Problem, RejectedError
 from nimctl.lock import Lock, Seat
 from nimctl.placement import Placement, Rank
 from nimctl.resolve.ports import Ports
-from nimctl.resolve.ranks import image_of, replica
+from nimctl.resolve.ranks import Recipe, image_of, replica
 from nimctl.resolve.request import Request, RequestError, understand
 from nimctl.resolve.seats import seat
 
@@ -63,9 +63,10 @@ def resolve(
                 f"deployment {request.deployment.name}: {image} has no digest yet; `nimctl lock` or the "
                 "first run looks it up and writes it to cluster.lock.yml"
             )
+        recipe = Recipe(request)
         for number, (shape, seats) in enumerate(seating.seats[request.index]):
             ranks += replica(
-                cluster, request, number, shape, seats, numbers[request.index, number], by_name, image
+                cluster, recipe, number, shape, seats, numbers[request.index, number], by_name, image
             )
         refusals += _refusals(request)
     return Placement(

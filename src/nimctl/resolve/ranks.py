@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import ipaddress
 import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
 
 from nimctl.cluster import Cluster, Node
-from nimctl.contracts import Contract, EngineFacts, Role, applies, engines, fill, network
+from nimctl.contracts import ROLES, Contract, EngineFacts, Role, applies, engines, fill, for_role, network
 from nimctl.contracts.model import Option, Row
 from nimctl.description.document import Deployment
 from nimctl.image import parse
@@ -43,7 +42,7 @@ def image_of(deployment: Deployment, lock: Lock) -> tuple[str, bool]:
 
 def replica(
     cluster: Cluster,
-    request: Request,
+    recipe: Recipe,
     number: int,
     shape: Shape,
     seats: Sequence[Seat],
@@ -54,7 +53,7 @@ def replica(
     """All ranks of one replica, rank 0 first."""
     nodes = [by_name[seat.node] for seat in seats]
     ranks = [
-        _rank(cluster, request, number, index, shape, nodes, seats[index], ports, image)
+        _rank(cluster, recipe, number, index, shape, nodes, seats[index], ports, image)
         for index in range(len(seats))
     ]
     digest = _spec(ranks)
@@ -63,7 +62,7 @@ def replica(
 
 def _rank(
     cluster: Cluster,
-    request: Request,
+    recipe: Recipe,
     number: int,
     index: int,
     shape: Shape,
@@ -72,8 +71,7 @@ def _rank(
     ports: Mapping[str, int],
     image: str,
 ) -> Rank:
-    deployment, contract = request.deployment, request.contract
-    facts = engines()[deployment.engine]
+    deployment, contract, facts = recipe.deployment, recipe.contract, recipe.facts
     role = role_of(index, len(nodes))
     node, leader = nodes[index], nodes[0]
     fields = _fields(deployment, contract, index, shape, node, leader, seat, ports)
@@ -98,7 +96,7 @@ def _rank(
         ports=own_ports,
         image=image,
         options=tuple(_options(contract, facts, deployment, role, node, seat, mounts, fields)),
-        environment=_environment(contract, deployment, role, node, fields),
+        environment=recipe.environment(role, node, fields),
         command=tuple(_command(contract, deployment, role, fields)),
         secrets=tuple(_secrets(cluster, contract, facts, weights)),
         mounts=tuple(mounts),
@@ -150,32 +148,59 @@ def _fields(
     }
 
 
-@cache
 def _is_ipv6(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0]).version == 6
-    except ValueError:
-        return False
+    return ":" in address
 
 
-def _environment(
-    contract: Contract, deployment: Deployment, role: Role, node: Node, fields: dict[str, str]
-) -> dict[str, str]:
-    """Network variables, then the contract's, then the deployment's own, which may override both."""
-    found: dict[str, str] = {}
-    if role != "single" and node.fabric is not None and not contract.literal:
-        for variable in network():
-            if (
-                variable.value is not None
-                and node.fabric.kind in variable.kinds
-                and all(fields[f] for f in variable.when)
-            ):
-                found[variable.name] = fill(variable.value, fields)
-    for row in contract.environment:
-        if row.value is not None and applies(row, role, deployment.engine, fields):
+@dataclass(frozen=True, slots=True)
+class _Setter:
+    """One variable of one role: under which conditions it is set, and to what."""
+
+    name: str
+    value: str
+    when: tuple[str, ...]
+    unless: tuple[str, ...]
+
+
+class Recipe:
+    """What all ranks of a deployment have in common, worked out once for perhaps ten thousand of them."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.contract = request.contract
+        self.deployment = request.deployment
+        self.facts = engines()[request.deployment.engine]
+        self.variables: dict[Role, list[_Setter]] = {
+            role: [
+                _Setter(row.name, row.value, tuple(row.when), tuple(row.unless))
+                for row in self.contract.environment
+                if row.value is not None and for_role(row, role, self.deployment.engine)
+            ]
+            for role in ROLES
+        }
+        self.network: dict[str, list[_Setter]] = {
+            kind: [
+                _Setter(row.name, row.value, tuple(row.when), ())
+                for row in network()
+                if row.value is not None and kind in row.kinds and not self.contract.literal
+            ]
+            for kind in ("infiniband", "roce", "ethernet")
+        }
+
+    def environment(self, role: Role, node: Node, fields: dict[str, str]) -> dict[str, str]:
+        """Network variables, then the contract's, then the deployment's own, which may override both."""
+        found: dict[str, str] = {}
+        rows = self.variables[role]
+        if role != "single" and node.fabric is not None:
+            rows = [*self.network[node.fabric.kind], *rows]
+        for row in rows:
+            if row.when and not all(fields[name] for name in row.when):
+                continue
+            if row.unless and any(fields[name] for name in row.unless):
+                continue
             found[row.name] = fill(row.value, fields)
-    found.update(deployment.env)
-    return dict(sorted(found.items()))
+        found.update(self.deployment.env)
+        return dict(sorted(found.items()))
 
 
 def _words(rows: Sequence[Row], role: Role, engine: str, fields: dict[str, str]) -> list[str]:
