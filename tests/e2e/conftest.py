@@ -28,7 +28,7 @@ class Installation:
     site: str
 
     def run(
-        self, *command: str | Path, check: bool = True, timeout: int = 600
+        self, *command: str | Path, check: bool = True, timeout: int = 600, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Call a command of this installation; with check, fail with its whole output."""
         environment = {
@@ -42,7 +42,7 @@ class Installation:
             text=True,
             timeout=timeout,
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
         )
         if check and done.returncode:
             pytest.fail(
@@ -73,12 +73,10 @@ class Lab:
     name: str
     inventory: Path
 
-    def sh(self, node: str, script: str, check: bool = True) -> str:
-        """Run a shell script as root on a node; its standard output."""
-        done = self.installation.nimctl(
-            "lab", "shell", "--name", self.name, node, "--", "sudo", "sh", "-c", script, check=check
-        )
-        return done.stdout
+    def sh(self, node: str, script: str, stdin: str = "") -> str:
+        """Run a shell script as root on a node; its standard output. Secrets go to its standard input."""
+        command = ("nimctl", "lab", "shell", "--name", self.name, node, "--", "sh", "-c", script)
+        return self.installation.run(*command, stdin=stdin).stdout
 
 
 def clone() -> Installation:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import httpx
@@ -98,27 +97,16 @@ def search(lab, node: str) -> list[str]:
     """Where on a node the lab's key is found."""
     key = lab.inventory / ".lab" / "ngc_api_key"
     request = {"patterns": forms(key.read_text().strip()), "since": key.stat().st_mtime - 1}
-    script = Path(__file__).with_name("find_secret.py")
-    lab.sh(node, "umask 077; cat > /run/find_secret.py <<'SCRIPT'\n" + script.read_text() + "\nSCRIPT\n")
-    command = [lab.installation.bin / "nimctl", "lab", "shell", "--name", lab.name, node, "--"]
-    done = subprocess.run(
-        [*map(str, command), "sudo", "python3", "/run/find_secret.py"],
-        input=json.dumps(request),
-        cwd=lab.installation.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    script = Path(__file__).with_name("find_secret.py").read_text()
+    lab.sh(node, "cat > /run/find_secret.py", stdin=script)
+    return lab.sh(node, "python3 /run/find_secret.py", stdin=json.dumps(request)).splitlines()
 
 
 @pytest.mark.parametrize("shift", [None, 0, 1, 2], ids=["raw", "base64+0", "base64+1", "base64+2"])
 def test_the_search_finds_a_planted_key(serving, shift):
     key = (serving.inventory / ".lab" / "ngc_api_key").read_text().strip()
     planted = key if shift is None else base64.b64encode(("x" * shift + key + "y").encode()).decode()
-    serving.sh("node4", f"umask 077; echo 'before{planted}after' > /var/tmp/planted")
+    serving.sh("node4", "umask 077; cat > /var/tmp/planted", stdin=f"before{planted}after")
     try:
         assert "file /var/tmp/planted" in search(serving, "node4")
     finally:
