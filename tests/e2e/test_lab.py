@@ -228,16 +228,15 @@ def test_healing_one_node_leaves_the_faults_of_others(healed):
 def test_a_slow_link_is_slow(healed):
     def seconds() -> float:
         started = time.monotonic()
-        ssh(healed, "node1", "head -c 8000000 /dev/zero")
+        ssh(healed, "node1", "head -c 3000000 /dev/zero")
         return time.monotonic() - started
 
-    before = min(seconds(), seconds())
-    assert fault(healed, "slow", "node1", "32mbit")
-    assert not fault(healed, "slow", "node1", "32mbit")
-    # 64 megabits at 32 a second, less what the bucket lets through at once.
-    assert seconds() > before + 1.2
-    assert heal(healed) == ["node1: slow 32mbit"]
-    assert seconds() < before + 0.8
+    # 24 megabits at 8 a second.
+    assert fault(healed, "slow", "node1", "8mbit")
+    assert not fault(healed, "slow", "node1", "8mbit")
+    assert seconds() > 2.5
+    assert heal(healed) == ["node1: slow 8mbit"]
+    assert min(seconds() for _ in range(3)) < 2
 
 
 def test_lost_packets_are_some_not_all(healed):
@@ -273,23 +272,33 @@ def test_a_killed_rank_dies_wherever_it_runs(healed):
     assert "nim-demo-0-7" in nobody.stderr
 
 
-@pytest.mark.parametrize("seconds", [0.9, 1.3, 1.8, 2.4, 3.2])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_an_interrupted_start_leaves_nothing(tmp_path, seconds, how):
+@pytest.mark.parametrize(
+    ("line", "seconds", "how"),
+    [
+        ("network", 0, signal.SIGKILL),
+        ("starting", 0, signal.SIGKILL),
+        ("starting", 0.3, signal.SIGKILL),
+        ("starting", 0.8, signal.SIGKILL),
+        ("starting", 1.6, signal.SIGKILL),
+        ("starting", 0.2, signal.SIGINT),
+        ("starting", 1.2, signal.SIGINT),
+    ],
+)
+def test_an_interrupted_start_leaves_nothing(tmp_path, line, seconds, how):
     before, files = everything(), temporary()
     name = f"e2e-cut-{uuid.uuid4().hex[:4]}"
     inventory = tmp_path / "inventory"
     command = [NIMCTL, "lab", "up", "--nodes", "2", "--name", name, "--inventory", inventory]
-    starting = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    time.sleep(seconds)
-    if how == signal.SIGINT:
-        # As a terminal does: everybody in the foreground gets it.
-        os.killpg(starting.pid, how)
-    else:
-        starting.send_signal(how)
-    starting.wait(60)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as starting:
+        assert any(said.startswith(f"lab: {line}") for said in starting.stderr)
+        time.sleep(seconds)
+        if how == signal.SIGINT:
+            # As a terminal does: everybody in the foreground gets it.
+            os.killpg(starting.pid, how)
+        else:
+            starting.send_signal(how)
+        code = starting.wait(30)
+    assert code == (130 if how == signal.SIGINT else -how)
     subprocess.run([NIMCTL, "lab", "down", "--name", name, "--inventory", inventory], check=True, timeout=200)
     assert everything() - before == set()
     assert temporary() - files == set()
