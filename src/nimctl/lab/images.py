@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -137,20 +136,15 @@ class Workshop:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def node_and_registry(self) -> Images:
-        """Make what is missing of the node's and the registry's image.
+    def made(self, recipe: Recipe) -> str:
+        """The reference of an image that starts from a plain Debian, made where it is missing.
 
         Raises:
-            NimctlError: an image cannot be made.
+            NimctlError: it cannot be made.
         """
-        node, registry = recipes(apt.detect())
-        wanted = [recipe for recipe in (node, registry) if not self.engine.image_id(recipe.reference)]
-        if wanted:
-            debian = self.debian()
-            with ThreadPoolExecutor() as pool:
-                for done in [pool.submit(self.build, recipe, debian) for recipe in wanted]:
-                    done.result()
-        return Images(node.reference, registry.reference)
+        if not self.engine.image_id(recipe.reference):
+            self.build(recipe, self.debian())
+        return recipe.reference
 
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:

@@ -35,9 +35,7 @@ def rehearsal_image(workshop: Workshop) -> str:
     """
     base, top = recipes(apt.detect(), workshop.scratch)
     if not workshop.engine.image_id(top.reference):
-        if not workshop.engine.image_id(base.reference):
-            workshop.build(base, workshop.debian())
-        workshop.build(top, base.reference)
+        workshop.build(top, workshop.made(base))
     return top.reference
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 
 from nimctl.errors import NimctlError
 from nimctl.lab.images import REGISTRY_CHANGES, Recipe, Workshop
@@ -15,18 +14,17 @@ REPOSITORY, TAG = "rehearsal", "1"
 _PORT = 5000
 
 
-def seeded_registry(workshop: Workshop, registry: str, make: Callable[[], str]) -> str:
+def seeded_registry(workshop: Workshop, registry: str, image: str) -> str:
     """The reference of a registry image that holds the rehearsal image.
 
     Args:
         workshop: Where images are made.
         registry: The empty registry's image.
-        make: Makes the rehearsal image where it is missing and returns its reference.
+        image: The rehearsal image.
 
     Raises:
         NimctlError: it cannot be made.
     """
-    image = make()
     identity = workshop.engine.image_id(image) or ""
     recipe = Recipe("registry-filled", registry, "", (("IMAGE", identity),), {}, REGISTRY_CHANGES)
     if workshop.engine.image_id(recipe.reference):

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from nimctl.errors import NimctlError, RejectedError
-from nimctl.lab import describe, inside, subnet
+from nimctl.lab import apt, describe, inside, subnet
 from nimctl.lab.command import CommandError, interrupted
 from nimctl.lab.containers import Containers, detect
-from nimctl.lab.images import Images, Workshop, cache_folder
+from nimctl.lab.images import Images, Workshop, cache_folder, recipes
 from nimctl.lab.inside import Changes, Inside
 from nimctl.lab.keys import Keys
 from nimctl.lab.lock import locked
@@ -181,11 +181,15 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
 
 def _images(workshop: Workshop) -> Images:
     """Make the images that are missing, all at once."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        rehearsal = pool.submit(rehearsal_image, workshop)
-        images = workshop.node_and_registry()
-        registry = seeded_registry(workshop, images.registry, rehearsal.result)
-    return Images(images.node, registry)
+    node, registry = recipes(apt.detect())
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        jobs = [
+            pool.submit(workshop.made, registry),
+            pool.submit(rehearsal_image, workshop),
+            pool.submit(workshop.made, node),
+        ]
+        filled = seeded_registry(workshop, jobs[0].result(), jobs[1].result())
+        return Images(jobs[2].result(), filled)
 
 
 def _settings(wish: Wish, before: Inside) -> tuple[str, int]:
