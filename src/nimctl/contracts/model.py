@@ -162,9 +162,15 @@ class Key(Strict):
     """A secret that the engine wants in a variable when it downloads by itself."""
 
     variable: VariableName
-    secret: str = Field(description="Entry under `secrets` of the description")
+    secret: str = Field(description="Entry under `secrets`: the variable's name in lower case")
     required: bool
     why: str
+
+    @model_validator(mode="after")
+    def _named_alike(self) -> Self:
+        if self.secret != self.variable.lower():
+            raise ValueError(f"secret must be {self.variable.lower()!r}, the variable's name in lower case")
+        return self
 
 
 class Inference(Strict):

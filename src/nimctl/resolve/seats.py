@@ -7,11 +7,10 @@ placed, each on the first nodes that have room. The result depends on the descri
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nimctl.cluster import Node
-from nimctl.description.words import listing
 from nimctl.errors import Problem
 from nimctl.lock import Lock, ReplicaSeats, Seat
 from nimctl.resolve.request import Kind, Request, kind_of
@@ -52,7 +51,15 @@ class Occupancy:
 
 
 def _gpus(numbers: Sequence[int]) -> str:
-    return f"GPU {numbers[0]}" if len(numbers) == 1 else f"GPUs {listing(map(str, numbers))}"
+    return f"GPU {numbers[0]}" if len(numbers) == 1 else f"GPUs {_all(map(str, numbers))}"
+
+
+def _all(names: Iterable[str], limit: int = 4) -> str:
+    """``a, b and c``; of many names the first ones and how many more there are."""
+    found = list(names)
+    if len(found) > limit:
+        return f"{', '.join(found[:limit])} and {len(found) - limit} more"
+    return f"{', '.join(found[:-1])} and {found[-1]}" if len(found) > 1 else "".join(found)
 
 
 @dataclass(slots=True)
@@ -111,7 +118,7 @@ class _Placer:
         if conflicts:
             where = "gpus" if request.deployment.gpus is not None else "hosts"
             self.result.problems.append(
-                request.problem(f"{listing(conflicts, 4)}; name other nodes or GPUs", where)
+                request.problem(f"{'; '.join(conflicts[:4])}; name other nodes or GPUs", where)
             )
 
     def _nodes_of(self, request: Request, replica: int) -> tuple[Node, ...]:
@@ -199,7 +206,7 @@ class _Placer:
             for node in self._nodes_of(request, number):
                 free = self.occupied.free(node)
                 if len(free) < shape.gpus:
-                    users = listing(sorted(set(self.occupied.gpus[node.name].values())))
+                    users = _all(sorted(set(self.occupied.gpus[node.name].values())))
                     left = (
                         f"of its {node.gpu_count} GPUs {len(free)} are free, the others are used by {users}"
                     )
@@ -238,7 +245,7 @@ class _Placer:
                 return
             failures.append(self._shortage(request, kind, shape, len(missing), own))
         self.result.problems.append(
-            request.problem(listing(failures, 3), "replicas" if request.deployment.replicas > 1 else "name")
+            request.problem("; or ".join(failures), "replicas" if request.deployment.replicas > 1 else "name")
         )
 
     def _missing(self, request: Request) -> list[int]:
@@ -288,17 +295,21 @@ class _Placer:
         wanted = shape.nodes * replicas
         nodes = "1 more node" if wanted == 1 else f"{wanted} more nodes"
         if kind.gpu_count:
-            what = f"with {shape.gpus} free of its {kind.gpu_count} GPUs ({kind.gpu_model})"
+            gpus = "1 free GPU" if shape.gpus == 1 else f"{shape.gpus} free GPUs"
+            what = f"with {gpus}{' each' if wanted > 1 else ''} ({kind.gpu_model})"
             left = sum(1 for node in everyone if len(self.occupied.free(node)) >= shape.gpus)
         else:
             what = "without GPU"
             left = len(everyone) - (len(blocked) if shape.nodes == 1 else 0)
         taken = sorted({user for node in everyone for user in self.occupied.gpus.get(node.name, {}).values()})
-        why = [f"{left} of {len(self.all_of_kind[kind])} {'is' if left == 1 else 'are'} left"]
+        total = len(self.all_of_kind[kind])
+        why = [
+            f"of {total} such node{'' if total == 1 else 's'} {left or 'none'} {'is' if left < 2 else 'are'} left"
+        ]
         if taken:
-            why.append(f"GPUs are used by {listing(taken, 4)}")
+            why.append(f"GPUs are used by {_all(taken)}")
         if blocked:
-            why.append(f"port {port} is taken on {listing(blocked, 4)}")
+            why.append(f"port {port} is taken on {_all(blocked)}")
         if request.deployment.replicas > 1:
             why.append("replicas of a deployment do not share a node")
         return f"needs {nodes} {what}, and there are not enough: {'; '.join(why)}"

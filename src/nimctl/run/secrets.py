@@ -35,8 +35,8 @@ def needed(placement: Placement, nodes: Iterable[str] | None = None) -> dict[str
         secret = logins.get(_registry(rank))
         if secret:
             reasons.setdefault(secret, f"to pull {_repository(rank)}")
-        if rank.secrets:
-            reasons.setdefault(NGC, f"by the ranks of {rank.deployment}, as {', '.join(rank.secrets)}")
+        for variable in rank.secrets:
+            reasons.setdefault(variable.lower(), f"by the ranks of {rank.deployment}, as {variable}")
     return reasons
 
 

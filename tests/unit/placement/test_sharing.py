@@ -151,4 +151,4 @@ def test_shortage_says_who_has_what(rejected: Rejected) -> None:
     problems = rejected("name: a, replicas: 3", "name: b, parallel: {tensor: 8, pipeline: 2}, port: 8001")
     assert "used by a" in problems["1.name"]
     problems = rejected("name: a, replicas: 3", "name: b, replicas: 2", nodes=PLAIN)
-    assert "port 8000 is taken on node1, node2 or node3" in problems["1.replicas"]
+    assert "port 8000 is taken on node1, node2 and node3" in problems["1.replicas"]
