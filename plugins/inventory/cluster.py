@@ -13,8 +13,8 @@ description:
   - Reads C(cluster.yml), validates it and places every rank, following C(cluster.lock.yml) beside it.
   - Every host gets C(nim_ranks), the ranks that it runs with everything their containers need.
   - Settings are variables of the group C(nim_cluster_nodes), so C(group_vars) and C(host_vars) win over them.
-  - Other files of the folder that name this plugin (C(cluster.lock.yml), contracts) belong to the description
-    and add nothing of their own.
+  - Other files of the folder that name this plugin (C(cluster.lock.yml), C(gpus.yml), C(fabrics.yml), and those
+    in C(contracts/)) belong to the description and add nothing of their own.
 requirements:
   - the Python package nimctl in the environment of ansible-core
 options:
@@ -53,6 +53,7 @@ else:
     IMPORT_ERROR = None
 
 NAME = "nimctl.multinode.cluster"
+BESIDE = ("cluster.lock.yml", "gpus.yml", "fabrics.yml")
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -76,15 +77,18 @@ class InventoryModule(BaseInventoryPlugin):
     def parse(self, inventory, loader, path, cache=True):
         """Fill the inventory; every problem of the description is in the error."""
         super().parse(inventory, loader, path, cache)
-        if Path(path).name not in ("cluster.yml", "cluster.yaml"):
+        file = Path(path)
+        if file.name in BESIDE or file.parent.name == "contracts":
             return
+        if file.name not in ("cluster.yml", "cluster.yaml"):
+            raise AnsibleParserError(f"{path}: a cluster description is named cluster.yml; rename it")
         if IMPORT_ERROR is not None:
             raise AnsibleParserError(
                 f"{path}: the inventory plugin {NAME} needs the Python package nimctl in the environment of "
                 f"ansible-core; install it there with `pip install nimctl` ({IMPORT_ERROR})"
             )
         try:
-            composed = compose(read(Path(path)))
+            composed = compose(read(file))
         except NimctlError as error:
             raise AnsibleParserError(f"the cluster description was rejected:\n{error}") from error
         self._fill(composed)

@@ -92,14 +92,13 @@ def test_files_beside_the_description_win(lab: Path) -> None:
 
 
 def test_other_files_of_the_folder_add_no_hosts(lab: Path) -> None:
-    nothing = "cluster.lock.yml"
-    (lab / nothing).write_text(
-        "plugin: nimctl.multinode.cluster\nversion: 1\nimages: {}\nplacement: {}\n", encoding="utf-8"
-    )
+    plugin = "plugin: nimctl.multinode.cluster\n"
+    (lab / "cluster.lock.yml").write_text(f"{plugin}version: 1\n", encoding="utf-8")
+    (lab / "gpus.yml").write_text(plugin, encoding="utf-8")
     own = (ROOT / "src/nimctl/contracts/rehearsal.yml").read_text(encoding="utf-8")
     own = own.replace("id: rehearsal", "id: mine", 1).replace("default_for: [rehearsal]\n", "")
     (lab / "contracts").mkdir()
-    (lab / "contracts/mine.yml").write_text(f"plugin: nimctl.multinode.cluster\n{own}", encoding="utf-8")
+    (lab / "contracts/mine.yml").write_text(f"{plugin}{own}", encoding="utf-8")
     done = ansible_inventory(lab, "--list")
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
@@ -116,3 +115,10 @@ def test_a_rejected_description_fails_with_every_problem(lab: Path) -> None:
     assert "rehersal" in done.stderr
     assert "replica" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_description_of_another_name_is_not_passed_over(lab: Path) -> None:
+    (lab / "cluster.yml").rename(lab / "prod.yml")
+    done = ansible_inventory(lab, "--list")
+    assert done.returncode != 0
+    assert "is named cluster.yml" in done.stderr

@@ -303,9 +303,8 @@ class _Placer:
             left = len(everyone) - (len(blocked) if shape.nodes == 1 else 0)
         taken = sorted({user for node in everyone for user in self.occupied.gpus.get(node.name, {}).values()})
         total = len(self.all_of_kind[kind])
-        why = [
-            f"of {total} such node{'' if total == 1 else 's'} {left or 'none'} {'is' if left < 2 else 'are'} left"
-        ]
+        such = "1 such node" if total == 1 else f"{total} such nodes"
+        why = [f"of {such} {left or 'none'} {'is' if left < 2 else 'are'} left"]
         if taken:
             why.append(f"GPUs are used by {_all(taken)}")
         if blocked:
