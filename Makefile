@@ -23,7 +23,7 @@ setup: .venv/.complete .venv/.system ## Make .venv and install what this machine
 
 .PHONY: demo
 demo: setup ## Start a lab, provision it and print a chat completion
-	@scripts/demo.sh $(LAB) $(NODES)
+	@$(BIN)/nimctl lab demo --name $(LAB) --nodes $(NODES)
 
 .PHONY: test
 test: lint unit integration molecule e2e ## Run every test

@@ -44,6 +44,7 @@ make_venv() {
     apt_install "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
   fi
   [ -x .venv/bin/python ] || { say "making .venv with $("$python" --version)"; "$python" -m venv .venv; }
+  .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null
   say "installing nimctl and its tools into .venv"
   # uv takes seconds where pip takes a minute; where it cannot be had, pip does the same work.
   if .venv/bin/python -m pip install -q --disable-pip-version-check uv &&

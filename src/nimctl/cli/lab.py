@@ -100,6 +100,26 @@ def up(
 
 
 @lab.command()
+def demo(
+    nodes: Annotated[int | None, typer.Option("--nodes", help="As `lab up` takes it.")] = None,
+    name: NameOption = "lab",
+) -> None:
+    """Start a lab, provision it, and show a completion and which rank holds which layers."""
+    from nimctl.cli.provision import provision
+    from nimctl.lab import demo as lab_demo
+    from nimctl.lab import up as lab_up
+
+    folder = Path("inventories") / name
+    lab_up.up(lab_up.Wish(name, nodes, None, None, folder, None), _say)
+    try:
+        provision(folder)
+    except typer.Exit as done:
+        if done.exit_code:
+            raise
+    lab_demo.show(folder, name, messages)
+
+
+@lab.command()
 def down(
     name: NameOption = "lab",
     inventory: OptionalInventory = None,

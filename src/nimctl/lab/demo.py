@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,13 @@ def _print_completion(console: Console, leader: Rank, answer: dict[str, Any]) ->
     text = str(answer["choices"][0]["message"]["content"])
     console.print(f"\n[bold]The completion[/bold], from rank 0 on {leader.node}", highlight=False)
     console.print(f"  > {QUESTION}", style="dim", highlight=False)
-    console.print(f"  {text}", markup=False, highlight=False)
+    console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
     console.print(
-        f"  {answer['usage']['completion_tokens']} tokens. The model is tiny, with random weights, made for "
-        "rehearsals: its words mean nothing,\n  but they went through every rank below.\n",
+        f"  {answer['usage']['completion_tokens']} tokens. The model is a toy for rehearsals, so the words mean "
+        "little; but each went\n  through every rank below.\n",
         style="dim",
         highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -98,21 +100,25 @@ def _slice(row: dict[str, Any]) -> str:
 
 def _print_next(console: Console, inventory: Path, lab: str, url: str, body: dict[str, Any]) -> None:
     name = f" --name {lab}" if lab != "lab" else ""
+    around = {
+        f"nimctl status -i {inventory}": "every rank: state, image, health, tokens",
+        f"nimctl logs -i {inventory}": "what the ranks say",
+        f"nimctl lab shell{name} node1": "a node, as root",
+        f"$EDITOR {inventory}/cluster.yml": "the one file it all came from; change it, then",
+        f"nimctl provision -i {inventory}": "make the nodes match",
+    }
+    width = max(map(len, around))
     lines = [
         "",
         "[bold]Again, by hand[/bold]",
         f"  curl -s {url}/v1/chat/completions -H 'Content-Type: application/json' \\",
         f"    -d '{json.dumps(body)}'",
         "",
-        "[bold]Look around[/bold]",
-        f"  .venv/bin/nimctl status -i {inventory}        # every rank: state, image, health, tokens",
-        f"  .venv/bin/nimctl logs -i {inventory}          # what the ranks say",
-        f"  .venv/bin/nimctl lab shell{name} node1            # a node, as root",
-        f"  $EDITOR {inventory}/cluster.yml               # the one file it all came from; change it, then",
-        f"  .venv/bin/nimctl provision -i {inventory}     # make the nodes match",
+        f"[bold]Look around[/bold] (nimctl is {Path(sys.argv[0])})",
+        *(f"  {command:{width}}   # {what}" for command, what in around.items()),
         "",
         "[bold]Tear down[/bold]",
-        f"  .venv/bin/nimctl lab down{name}",
+        f"  nimctl lab down{name}",
     ]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
