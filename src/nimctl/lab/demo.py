@@ -66,8 +66,8 @@ def _print_completion(console: Console, leader: Rank, answer: dict[str, Any]) ->
     console.print(f"  > {QUESTION}", style="dim", highlight=False)
     console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
     console.print(
-        f"  {answer['usage']['completion_tokens']} tokens. The model is a toy for rehearsals, so the words mean "
-        "little; but each went\n  through every rank below.\n",
+        f"  {answer['usage']['completion_tokens']} tokens. The model is a toy for rehearsals: its words "
+        "mean little, but each went\n  through every rank below.\n",
         style="dim",
         highlight=False,
         soft_wrap=True,
