@@ -204,6 +204,22 @@ def test_a_description_that_somebody_changed_stays_theirs(lab):
     assert up(lab)["description_written"] is True
 
 
+def test_a_lock_that_names_an_image_which_is_gone_is_pointed_out(lab):
+    lock = lab.inventory / "cluster.lock.yml"
+    image = f"{address(lab, 'registry')}:5000/rehearsal:1"
+    try:
+        lock.write_text(
+            "plugin: nimctl.multinode.cluster\nversion: 1\n"
+            f'images:\n  "{image}": sha256:{"a" * 64}\nplacement: {{}}\n'
+        )
+        done = lab.call("up", "--name", lab.name, "--inventory", lab.inventory)
+    finally:
+        lock.unlink()
+    assert done.returncode == 0, done.stderr
+    assert f"{image} was made again" in done.stderr
+    assert "nimctl lock --upgrade images" in done.stderr
+
+
 def test_a_cut_separates_two_nodes_and_nobody_else(healed):
     ping = "sudo ping -c 1 -W 1 {} >/dev/null && echo answers || echo silent"
     assert ssh(healed, "node1", ping.format("node2")).strip() == "answers"

@@ -29,9 +29,7 @@ class Container:
 
     name: str
     state: str
-    image: str
     labels: Mapping[str, str]
-    pid: int
 
     @property
     def running(self) -> bool:
@@ -98,37 +96,28 @@ class Containers:
     def containers(self, label: str) -> dict[str, Container]:
         """All containers with a label, by name."""
         found: dict[str, Container] = {}
-        for identity in self.listed("container", label):
-            for item in self._inspect("container", identity):
-                name = str(item["Name"]).lstrip("/")
-                state = item["State"]
-                found[name] = Container(
-                    name,
-                    str(state["Status"]),
-                    str(item["Image"]).removeprefix("sha256:"),
-                    item["Config"].get("Labels") or {},
-                    int(state.get("Pid") or 0),
-                )
+        for item in self._inspect("container", self.listed("container", label)):
+            name = str(item["Name"]).lstrip("/")
+            labels = item["Config"].get("Labels") or {}
+            found[name] = Container(name, str(item["State"]["Status"]), labels)
         return found
 
     def networks(self) -> dict[str, Network]:
         """Every engine network that has an IPv4 range, by name."""
         found: dict[str, Network] = {}
-        for name in self("network", "ls", "--format", "{{.Name}}").stdout.split():
-            for item in self._inspect("network", name):
-                ranges = item.get("subnets") or (item.get("IPAM") or {}).get("Config") or []
-                labels = item.get("labels") or item.get("Labels") or {}
-                for entry in ranges:
-                    text = str(entry.get("subnet") or entry.get("Subnet"))
-                    if ":" not in text:
-                        found.setdefault(name, Network(ipaddress.IPv4Network(text, strict=False), labels))
+        for item in self._inspect("network", self("network", "ls", "--format", "{{.Name}}").stdout.split()):
+            name = str(item.get("name") or item.get("Name"))
+            ranges = item.get("subnets") or (item.get("IPAM") or {}).get("Config") or []
+            labels = item.get("labels") or item.get("Labels") or {}
+            for entry in ranges:
+                text = str(entry.get("subnet") or entry.get("Subnet"))
+                if ":" not in text:
+                    found.setdefault(name, Network(ipaddress.IPv4Network(text, strict=False), labels))
         return found
 
-    def image_id(self, reference: str) -> str | None:
-        """The id of a local image, or None."""
-        for item in self._inspect("image", reference):
-            return str(item["Id"]).removeprefix("sha256:")
-        return None
+    def has_image(self, reference: str) -> bool:
+        """Whether an image is here."""
+        return bool(self._inspect("image", [reference]))
 
     def create(
         self, name: str, image: str, options: Sequence[str], files: Files, command: Sequence[str] = ()
@@ -166,14 +155,17 @@ class Containers:
         )
         return Containers(self.kind, self.command, read_probe(text.stdout), self.environment)
 
-    def _inspect(self, kind: str, name: str) -> list[dict[str, Any]]:
-        done = self(kind, "inspect", name, check=False)
-        if done.returncode:
-            if any(word in done.stderr.lower() for word in _GONE):
-                return []
-            raise CommandError((*self.command, kind, "inspect", name), done.returncode, done.stderr)
-        found = json.loads(done.stdout)
-        return list(found)
+    def _inspect(self, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        """What the engine knows of things; of those that are gone, nothing."""
+        if not names:
+            return []
+        done = self(kind, "inspect", *names, check=False)
+        if not done.returncode:
+            return list(json.loads(done.stdout))
+        if not any(word in done.stderr.lower() for word in _GONE):
+            raise CommandError((*self.command, kind, "inspect", *names), done.returncode, done.stderr)
+        # Somebody removed one of them meanwhile: the others are still wanted.
+        return [item for name in names for item in self._inspect(kind, [name])] if len(names) > 1 else []
 
 
 def forget(removal: Any) -> None:

@@ -156,9 +156,9 @@ def _remove_images(engine: Containers, say: Say) -> tuple[str, ...]:
     """Remove the images that labs share; one that another lab runs stays."""
     removed = []
     left = engine.listed("image", CACHE_LABEL)
-    # Children before parents: as long as a round removes something, another may succeed.
+    # Never by force, that would take another lab's nodes along. Children before parents: as long as a round removes something, another may succeed.
     while left:
-        done = [image for image in left if engine("rmi", "--force", image, check=False).returncode == 0]
+        done = [image for image in left if engine("rmi", image, check=False).returncode == 0]
         if not done:
             say(f"{len(left)} images stay: another lab uses them")
             break

@@ -34,7 +34,7 @@ def rehearsal_image(workshop: Workshop) -> str:
         NimctlError: it cannot be made.
     """
     base, top = recipes(apt.detect(), workshop.scratch)
-    if not workshop.engine.image_id(top.reference):
+    if not workshop.engine.has_image(top.reference):
         workshop.build(top, workshop.made(base))
     return top.reference
 

@@ -25,12 +25,11 @@ def seeded_registry(workshop: Workshop, registry: str, image: str) -> str:
     Raises:
         NimctlError: it cannot be made.
     """
-    identity = workshop.engine.image_id(image) or ""
-    recipe = Recipe("registry-filled", registry, "", (("IMAGE", identity),), {}, REGISTRY_CHANGES)
-    if workshop.engine.image_id(recipe.reference):
+    recipe = Recipe("registry-filled", registry, "", (("IMAGE", image),), {}, REGISTRY_CHANGES)
+    if workshop.engine.has_image(recipe.reference):
         return recipe.reference
     with workshop.alone(recipe.name):
-        if not workshop.engine.image_id(recipe.reference):
+        if not workshop.engine.has_image(recipe.reference):
             _fill(workshop, registry, image, recipe)
     return recipe.reference
 

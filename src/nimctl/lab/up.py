@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import ipaddress
 import socket
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from nimctl.lab.lock import locked
 from nimctl.lab.machine import Machine
 from nimctl.lab.names import LABEL, Names, node_names
 from nimctl.lab.node import node_files
+from nimctl.lab.registry import Registry
 from nimctl.lab.rehearsal import rehearsal_image
 from nimctl.lab.seed import REPOSITORY, TAG, seeded_registry
 from nimctl.lab.tarball import File, Files, digest
@@ -32,7 +32,6 @@ from nimctl.lab.tarball import File, Files, digest
 Say = Callable[[str], None]
 
 REGISTRY = "registry"
-REGISTRY_PORT = 5000
 _READY_SECONDS = 60
 
 
@@ -158,12 +157,19 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
     _apply(engine, names, parts, changes, say)
     addresses = {node: plan.node(node) for node in nodes}
     keys.write_known_hosts(addresses)
-    registry = f"{plan.registry}:{REGISTRY_PORT}"
-    lab = describe.Lab(wish.name, tuple(nodes), tuple(addresses.values()), registry, container_engine, gpus)
+    registry = Registry(plan.registry, keys)
+    lab = describe.Lab(
+        wish.name, tuple(nodes), tuple(addresses.values()), registry.host, container_engine, gpus
+    )
     described = describe.write(lab, wish.inventory / "cluster.yml")
     if not described:
         say(f"{wish.inventory}/cluster.yml was changed by somebody and stays as it is")
-    _wait(addresses, plan.registry, keys, say)
+    _wait(addresses, registry, say)
+    for reference in registry.outdated(wish.inventory):
+        say(
+            f"{reference} was made again and has another digest than the lock names: "
+            f"nimctl lock --upgrade images -i {wish.inventory}"
+        )
     return Result(
         name=wish.name,
         engine=engine.kind,
@@ -172,8 +178,8 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
         container_engine=container_engine,
         nodes={node: (addresses[node], _change(changes, node)) for node in nodes},
         removed=changes.remove,
-        registry=registry,
-        image=f"{registry}/{REPOSITORY}:{TAG}",
+        registry=registry.host,
+        image=f"{registry.host}/{REPOSITORY}:{TAG}",
         described=described,
         seconds=time.monotonic() - started,
     )
@@ -279,7 +285,7 @@ def _registry_part(engine: Containers, names: Names, plan: subnet.Plan, keys: Ke
     return Part(
         name=names.registry,
         role="registry",
-        image=engine.image_id(images.registry) or images.registry,
+        image=images.registry,
         address=plan.registry,
         options=(
             "--hostname=registry",
@@ -311,7 +317,7 @@ def _node_part(
     return Part(
         name=names.container(node),
         role="node",
-        image=engine.image_id(images.node) or images.node,
+        image=images.node,
         address=address,
         options=(
             *engine.node_options(),
@@ -341,7 +347,8 @@ def _apply(engine: Containers, names: Names, parts: dict[str, Part], changes: Ch
         say(f"starting {', '.join([*fresh, *changes.start])}")
     with ThreadPoolExecutor(max_workers=9) as pool:
         jobs = [pool.submit(_remove, engine, names, name) for name in changes.remove]
-        jobs += [pool.submit(_make, engine, names, parts[name]) for name in fresh]
+        jobs += [pool.submit(_make, engine, names, parts[name]) for name in changes.make]
+        jobs += [pool.submit(_replace, engine, names, parts[name]) for name in changes.replace]
         jobs += [pool.submit(_start, engine, parts[name]) for name in changes.start]
         for job in jobs:
             job.result()
@@ -357,12 +364,19 @@ def _start(engine: Containers, part: Part) -> None:
     engine("start", part.name)
 
 
+def _replace(engine: Containers, names: Names, part: Part) -> None:
+    engine.remove_container(part.name)
+    _make(engine, names, part)
+
+
 def _make(engine: Containers, names: Names, part: Part) -> None:
     """Make one container and its volumes, from nothing."""
-    engine.remove_container(part.name)
     for _, volume in part.volumes:
-        engine("volume", "rm", "--force", volume, check=False)
-        engine("volume", "create", f"--label={names.label}", volume)
+        create = ("volume", "create", f"--label={names.label}", volume)
+        if engine(*create, check=False).returncode:
+            # One that an earlier start left, or that of the node that is made again.
+            engine("volume", "rm", volume)
+            engine(*create)
     labels = {LABEL: names.lab, inside.ROLE: part.role, inside.SPEC: part.spec, inside.ADDRESS: part.address}
     options = [
         *(f"--label={name}={value}" for name, value in labels.items()),
@@ -376,7 +390,7 @@ def _make(engine: Containers, names: Names, part: Part) -> None:
     engine("start", part.name)
 
 
-def _wait(addresses: dict[str, str], registry: str, keys: Keys, say: Say) -> None:
+def _wait(addresses: dict[str, str], registry: Registry, say: Say) -> None:
     """Wait until every node answers by SSH and the registry by TLS."""
     deadline = time.monotonic() + _READY_SECONDS
     with ThreadPoolExecutor(max_workers=9) as pool:
@@ -384,7 +398,7 @@ def _wait(addresses: dict[str, str], registry: str, keys: Keys, say: Say) -> Non
             pool.submit(_answers, partial(_ssh_banner, address), deadline): node
             for node, address in addresses.items()
         }
-        jobs[pool.submit(_answers, lambda: _registry_answers(registry, keys.ca), deadline)] = REGISTRY
+        jobs[pool.submit(_answers, registry.answers, deadline)] = REGISTRY
         silent = {name: error for job, name in jobs.items() if (error := job.result())}
     if silent:
         lines = "\n".join(f"  {name}: {error}" for name, error in silent.items())
@@ -412,17 +426,6 @@ def _ssh_banner(address: str) -> None:
     with socket.create_connection((address, 22), timeout=3) as connection:
         if not connection.recv(16).startswith(b"SSH-"):
             raise OSError("port 22 is open but does not speak SSH")
-
-
-def _registry_answers(address: str, ca: Path) -> None:
-    context = ssl.create_default_context(cafile=str(ca))
-    connection = http.client.HTTPSConnection(address, REGISTRY_PORT, timeout=3, context=context)
-    try:
-        connection.request("GET", "/v2/")
-        if (status := connection.getresponse().status) != http.HTTPStatus.UNAUTHORIZED:
-            raise OSError(f"the registry does not ask for a login: HTTP {status}")
-    finally:
-        connection.close()
 
 
 def _change(changes: Changes, node: str) -> str:

@@ -7,7 +7,7 @@ from nimctl.lab.inside import SPEC, compare
 
 
 def container(state: str = "running", spec: str = "same") -> Container:
-    return Container("nimctl-lab-node1", state, "image", {SPEC: spec}, 1)
+    return Container("nimctl-lab-node1", state, {SPEC: spec})
 
 
 def test_a_lab_that_is_as_wanted_needs_nothing():
