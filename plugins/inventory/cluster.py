@@ -13,7 +13,7 @@ description:
   - Reads C(cluster.yml), validates it and places every rank, following C(cluster.lock.yml) beside it.
   - Every host gets C(nim_ranks), the ranks that it runs with everything their containers need.
   - Settings are variables of the group C(nim_cluster_nodes), so C(group_vars) and C(host_vars) win over them.
-  - Other files of the folder that name this plugin (C(cluster.lock.yml), C(gpus.yml), C(fabrics.yml), and those
+  - Other files of the folder that name this plugin (C(cluster.lock.yml), C(gpus.yml), C(fabrics.yml), those
     in C(contracts/)) belong to the description and add nothing of their own.
 requirements:
   - the Python package nimctl in the environment of ansible-core

@@ -25,6 +25,13 @@ def write(data: dict[str, Any]) -> str:
     return "".join(out)
 
 
+def _quoted(value: str) -> str:
+    """A text as JSON writes it, except that YAML has an escape for what JSON needs two for."""
+    if max(value, default="") <= "\uffff":
+        return json.dumps(value)
+    return '"' + "".join(f"\\U{ord(c):08x}" if c > "\uffff" else json.dumps(c)[1:-1] for c in value) + '"'
+
+
 class _Writer:
     """Appends pieces of text to a list; the exact types decide, which is much quicker than abstract ones."""
 
@@ -37,7 +44,7 @@ class _Writer:
         known = self.known.get(value)
         if known is None:
             plain = _PLAIN.fullmatch(value) is not None and value.lower() not in _WORDS
-            known = self.known[value] = value if plain else json.dumps(value)
+            known = self.known[value] = value if plain else _quoted(value)
         return known
 
     def scalar(self, value: Any) -> str:
@@ -91,6 +98,14 @@ class _Writer:
             if type(item) is dict and item:
                 self.mapping(item, indent + "  ", lead)
             elif type(item) in (dict, list):
-                put(f"{lead}{json.dumps(item)}\n")
+                put(f"{lead}{self.flow(item)}\n")
             else:
                 put(f"{lead}{self.scalar(item)}\n")
+
+    def flow(self, value: Any) -> str:
+        """A list or dict directly in a list, on one line."""
+        if type(value) is list:
+            return f"[{', '.join(map(self.flow, value))}]"
+        if type(value) is dict:
+            return "{" + ", ".join(f"{_quoted(key)}: {self.flow(item)}" for key, item in value.items()) + "}"
+        return _quoted(value) if isinstance(value, str) else self.scalar(value)

@@ -252,6 +252,8 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if "api" not in self.ports:
+            raise ValueError("ports: `api` is missing")
         known = set(FIELDS) | {f"port_{name}" for name in self.ports}
         for row in (*self.environment, *self.command, *self.options, *self.ports.values()):
             for name in (*row.when, *row.unless):
@@ -268,8 +270,6 @@ class Contract(Strict):
             for name in _TEMPLATE.findall(text):
                 if name not in known:
                     raise ValueError(f"{{{name}}} in {text!r} is none of {', '.join(sorted(known))}")
-        if "api" not in self.ports:
-            raise ValueError("ports: `api` is missing")
         for role in ROLES:
             names = [
                 v.name
