@@ -33,7 +33,7 @@ RETURN = r"""
 _value:
   description: The keys C(packages), C(repository_files), C(files), C(daemon_values), C(daemon_defaults),
     C(unit),
-    C(minimum_version), C(reason), C(restart_files) and C(log_max_bytes).
+    C(minimum_version), C(reason) and C(log_max_bytes).
   type: dict
 """
 
@@ -67,7 +67,6 @@ def container_engine_plan(settings: Mapping[str, Any]) -> dict[str, Any]:
             "unit": "docker.service" if engine == "docker" else "",
             "minimum_version": minimum["version"],
             "reason": minimum["reason"],
-            "restart_files": [file["path"] for file in files if file["path"].startswith("/etc/systemd/")],
             "log_max_bytes": engine_plan.size_in_bytes(settings["log_max_size"]),
         }
     except engine_plan.EngineError as error:

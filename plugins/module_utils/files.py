@@ -85,7 +85,7 @@ def apply(file: File, outcome: Outcome, check: bool) -> list[str]:
     """Make one file as it should be; returns the folders that had to be made for it."""
     uid, gid = pwd.getpwnam(file.owner).pw_uid, grp.getgrnam(file.group).gr_gid
     before = read(file.path)
-    if before == file.content and _attributes(file.path) == (file.mode, uid, gid):
+    if before == file.content and attributes(file.path) == (file.mode, uid, gid):
         return []
     if file.secret:
         outcome.add(file.path, "" if before is None else "(a secret)\n", "(another secret)\n")
@@ -156,6 +156,7 @@ def reconcile(files: list[File], record: Record, check: bool) -> Outcome:
     return outcome
 
 
-def _attributes(path: str) -> tuple[int, int, int]:
+def attributes(path: str) -> tuple[int, int, int]:
+    """Permissions, uid and gid of a file."""
     status = Path(path).stat()
     return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid

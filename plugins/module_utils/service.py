@@ -10,16 +10,19 @@ from typing import Any
 
 
 def fingerprint(
-    config: str | None, reloadable: Sequence[str], files: Mapping[str, str | None]
+    config: Mapping[str, Any], drop_ins: Sequence[Mapping[str, Any]], reloadable: Sequence[str], when: str
 ) -> dict[str, str]:
-    """Hashes of what a reload takes over and of what only a restart does."""
-    document = json.loads(config) if config and config.strip() else {}
+    """Hashes of what a reload takes over and of what only a restart does, ``before`` or ``after`` this run.
+
+    ``config`` has the text of the JSON file under these two names, ``drop_ins`` any text that differs with
+    the content; an empty one means no file.
+    """
+    text = config.get(when, "")
+    document = json.loads(text) if text.strip() else {}
     soft = {key: value for key, value in document.items() if key in reloadable}
     hard = {key: value for key, value in document.items() if key not in reloadable}
-    return {
-        "reload": _hash(soft),
-        "restart": _hash([hard, {path: text for path, text in files.items() if text}]),
-    }
+    files = {file["path"]: file[when] for file in drop_ins if file[when]}
+    return {"reload": _hash(soft), "restart": _hash([hard, files])}
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,16 @@ class Applied:
 
     @classmethod
     def of(
-        cls, remembered: Mapping[str, Any] | None, invocation: str, now: Mapping[str, str], newer: bool
+        cls, remembered: Mapping[str, Any] | None, invocation: str, before: Mapping[str, str], newer: bool
     ) -> Applied:
         """As remembered, or else guessed from the time of the service's start.
 
-        A service that was started since, by whomever, has read what is there now, unless a file is
-        ``newer`` than that start.
+        A service that was started since, by whomever, has read what was there ``before`` this run, unless
+        a file is ``newer`` than that start.
         """
         if remembered and remembered["invocation"] == invocation:
             return cls(remembered["applied"]["reload"], remembered["applied"]["restart"])
-        return cls("unknown", "unknown") if newer else cls(now["reload"], now["restart"])
+        return cls("unknown", "unknown") if newer else cls(before["reload"], before["restart"])
 
 
 def actions(
@@ -50,19 +53,14 @@ def actions(
     enabled: bool,
     applied: Applied,
     now: Mapping[str, str],
-    expected_restart: bool,
-    expected_reload: bool,
     ranks: Sequence[str],
 ) -> tuple[list[str], list[str]]:
-    """The orders for systemctl, and what has to wait.
-
-    ``expected_*``: what this run changed, or in check mode would change, in the configuration.
-    """
+    """The orders for systemctl, and what has to wait."""
     did = [] if enabled else ["enable"]
     if not active:
         return [*did, "start"], []
-    restart = applied.restart != now["restart"] or expected_restart
-    reload = applied.reload != now["reload"] or expected_reload
+    restart = applied.restart != now["restart"]
+    reload = applied.reload != now["reload"]
     if restart and not ranks:
         return [*did, "restart"], []
     if reload:
@@ -72,8 +70,7 @@ def actions(
     names = ", ".join(ranks)
     return did, [
         f"{unit} has to be restarted to take over its new configuration. It was not, because that ends "
-        "the ranks that run "
-        f"here ({names}). In a quiet hour: systemctl restart {unit}"
+        f"the ranks that run here ({names}). In a quiet hour: systemctl restart {unit}"
     ]
 
 

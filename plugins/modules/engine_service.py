@@ -26,33 +26,28 @@ options:
     type: str
     required: true
   config:
-    description: The JSON file that the service reads.
-    type: path
-    default: /etc/docker/daemon.json
+    description: The JSON file that the service reads, as P(nimctl.multinode.json_merge#module) returned it.
+    type: dict
+    default: {}
+  drop_ins:
+    description: Files whose change needs a restart, such as drop-ins of the unit, as
+      P(nimctl.multinode.managed_files#module) returned them.
+    type: list
+    elements: dict
+    default: []
   reloadable:
     description: Top-level keys of O(config) that a reload takes over; all others need a restart.
     type: list
     elements: str
     default: []
-  restart_files:
-    description: Files whose change needs a restart, such as drop-ins of the unit.
-    type: list
-    elements: path
-    default: []
   optional:
     description: Whether an engine that is not installed is fine.
     type: bool
     default: false
-  expected_keys:
-    description: Keys of O(config) that this run changes; lets check mode predict.
-    type: list
-    elements: str
-    default: []
-  expected_paths:
-    description: Files that this run changes; lets check mode predict.
-    type: list
-    elements: path
-    default: []
+  going:
+    description: Whether this run removes the engine, so that nothing is left to run.
+    type: bool
+    default: false
 attributes:
   check_mode: {support: full}
   diff_mode: {support: none}
@@ -64,6 +59,7 @@ EXAMPLES = r"""
   nimctl.multinode.engine_service:
     engine: docker
     unit: docker.service
+    config: "{{ merged.file }}"
     reloadable: [live-restore, debug]
 """
 
@@ -94,7 +90,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import jo
 def work(module: AnsibleModule) -> None:
     wanted = module.params
     engine = Engine(wanted["engine"], module.run_command)
-    if wanted["optional"] and engine.binary is None:
+    if wanted["going"] or (wanted["optional"] and engine.binary is None):
         module.exit_json(changed=False, did=[], pending=[])
     if not wanted["unit"]:
         _answers(module, engine)
@@ -118,19 +114,15 @@ def work(module: AnsibleModule) -> None:
     ]
     memory = SECRETS / f"{wanted['engine']}.json"
     remembered = json.loads(read(memory) or "null")
-    now = fingerprint(
-        read(wanted["config"]), wanted["reloadable"], {path: read(path) for path in wanted["restart_files"]}
-    )
+    now = fingerprint(wanted["config"], wanted["drop_ins"], wanted["reloadable"], "after")
+    before = fingerprint(wanted["config"], wanted["drop_ins"], wanted["reloadable"], "before")
     ranks = sorted(container["name"] for container in engine.containers(LABEL) if container["running"])
     did, pending = actions(
         unit=wanted["unit"],
         active=state["ActiveState"] == "active",
         enabled=state["UnitFileState"] in ("enabled", "static", "indirect", "alias"),
-        applied=Applied.of(remembered, state["InvocationID"], now, _written_since_start(module, wanted)),
+        applied=Applied.of(remembered, state["InvocationID"], before, _written_since_start(module, wanted)),
         now=now,
-        expected_restart=bool(set(wanted["expected_keys"]) - set(wanted["reloadable"]))
-        or bool(wanted["expected_paths"]),
-        expected_reload=bool(set(wanted["expected_keys"]) & set(wanted["reloadable"])),
         ranks=ranks,
     )
     if not module.check_mode:
@@ -146,12 +138,11 @@ def main() -> None:
         argument_spec={
             "engine": {"type": "str", "required": True, "choices": ["docker", "podman"]},
             "unit": {"type": "str", "required": True},
-            "config": {"type": "path", "default": "/etc/docker/daemon.json"},
+            "config": {"type": "dict", "default": {}},
+            "drop_ins": {"type": "list", "elements": "dict", "default": []},
             "reloadable": {"type": "list", "elements": "str", "default": []},
-            "restart_files": {"type": "list", "elements": "path", "default": []},
             "optional": {"type": "bool", "default": False},
-            "expected_keys": {"type": "list", "elements": "str", "default": []},
-            "expected_paths": {"type": "list", "elements": "path", "default": []},
+            "going": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -160,25 +151,12 @@ def main() -> None:
 
 
 def _written_since_start(module: AnsibleModule, wanted: dict) -> bool:
-    """Whether a file that needs a restart is newer than the service's last start."""
-    _, out, _ = module.run_command(
-        [
-            "systemctl",
-            "show",
-            "--timestamp=unix",
-            "--property=ActiveEnterTimestamp",
-            "--value",
-            wanted["unit"],
-        ]
-    )
+    """Whether somebody changed a file after the service's last start and before this run."""
+    command = ["systemctl", "show", "--timestamp=unix", "--property=ActiveEnterTimestamp", "--value"]
+    _, out, _ = module.run_command([*command, wanted["unit"]])
     started = out.strip().lstrip("@")
-    times = [
-        Path(path).stat().st_mtime
-        for path in [wanted["config"], *wanted["restart_files"]]
-        if Path(path).exists()
-    ]
-    # The start is given in whole seconds, cut off: a file of the same second was most likely written
-    # before it.
+    times = [float(file["modified"]) for file in [wanted["config"], *wanted["drop_ins"]] if file]
+    # The start is given in whole seconds, cut off: a file of that second was most likely there before it.
     return started.isdigit() and any(time >= int(started) + 1 for time in times)
 
 

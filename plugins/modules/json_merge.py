@@ -45,6 +45,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+file:
+  description: The text C(before) and C(after) this run, and when it was C(modified) last before it.
+  returned: always
+  type: dict
 keys:
   description: The top-level keys that changed.
   returned: always
@@ -58,11 +62,17 @@ paths:
 """
 
 import json
+import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
-from ansible_collections.nimctl.multinode.plugins.module_utils.files import Record, read, write_atomic
+from ansible_collections.nimctl.multinode.plugins.module_utils.files import (
+    Record,
+    attributes,
+    read,
+    write_atomic,
+)
 from ansible_collections.nimctl.multinode.plugins.module_utils.jsonmerge import (
     ConflictError,
     changed_keys,
@@ -89,7 +99,8 @@ def parsed(module: AnsibleModule, path: str, text: str | None) -> dict:
 
 
 def work(module: AnsibleModule) -> None:
-    path = module.params["path"]
+    # Where somebody has put a link, the file behind it is the one that changes.
+    path = os.path.realpath(module.params["path"])
     record = Record(f"{module.params['owner']}{path.replace('/', '-')}", "json")
     text = read(path)
     before = parsed(module, path, text)
@@ -100,9 +111,11 @@ def work(module: AnsibleModule) -> None:
     changed = before != after
     made_by_us = text is None or record.content.get("file", False)
     written = "" if made_by_us and not after else json.dumps(after, indent=2) + "\n"
+    modified = Path(path).stat().st_mtime if text is not None else 0.0
     if not module.check_mode:
         if changed and written:
-            write_atomic(path, written, 0o644)
+            mode, uid, gid = attributes(path) if text is not None else (0o644, 0, 0)
+            write_atomic(path, written, mode, uid, gid)
         elif changed and text is not None:
             Path(path).unlink()
         record.save({**remembered, "file": made_by_us} if remembered else {})
@@ -112,7 +125,11 @@ def work(module: AnsibleModule) -> None:
         else []
     )
     module.exit_json(
-        changed=changed, keys=changed_keys(before, after), paths=[path] if changed else [], diff=diff
+        changed=changed,
+        keys=changed_keys(before, after),
+        paths=[path] if changed else [],
+        file={"before": text or "", "after": written if changed else text or "", "modified": modified},
+        diff=diff,
     )
 
 

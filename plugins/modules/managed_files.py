@@ -67,12 +67,21 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+files:
+  description: For each file its C(path), digests of its content C(before) and C(after) this run (empty for
+    no file), and when it was C(modified) last before it.
+  returned: always
+  type: list
+  elements: dict
 paths:
   description: The files that were written or removed.
   returned: always
   type: list
   elements: str
 """
+
+import hashlib
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
@@ -126,8 +135,24 @@ def work(module: AnsibleModule) -> None:
         )
         for entry in module.params["files"]
     ]
-    outcome = reconcile(files, Record(module.params["owner"], "files"), module.check_mode)
-    module.exit_json(changed=bool(outcome.changed), paths=outcome.changed, diff=outcome.diff)
+    record = Record(module.params["owner"], "files")
+    after = {file.path: digest(file.content) for file in files}
+    versions = [
+        {
+            "path": path,
+            "before": digest(read(path)),
+            "after": after.get(path, ""),
+            "modified": Path(path).stat().st_mtime if Path(path).exists() else 0.0,
+        }
+        for path in sorted({*after, *record.content.get("files", [])})
+    ]
+    outcome = reconcile(files, record, module.check_mode)
+    module.exit_json(changed=bool(outcome.changed), paths=outcome.changed, files=versions, diff=outcome.diff)
+
+
+def digest(text: str | None) -> str:
+    """A short text that differs with the content; empty for no file."""
+    return "" if text is None else hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def main() -> None:

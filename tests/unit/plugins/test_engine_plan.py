@@ -114,9 +114,9 @@ def test_an_insecure_registry():
     }
 
 
-def test_a_proxy_of_docker_needs_a_restart():
+def test_a_proxy_of_docker_is_a_drop_in_of_its_service():
     found = plan(proxy={"https": "http://proxy:3128"})
-    assert found["restart_files"] == ["/etc/systemd/system/docker.service.d/50-nimctl-proxy.conf"]
+    assert paths(found["files"]) == ["/etc/systemd/system/docker.service.d/50-nimctl-proxy.conf"]
     assert plan(proxy={"http": "", "https": "", "no_proxy": ["x"]})["files"] == []
 
 

@@ -6,19 +6,18 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.service import Ap
 RELOADABLE = ["debug", "live-restore"]
 
 
-def now(config=None, files=None):
-    return fingerprint(json.dumps(config or {}), RELOADABLE, files or {})
+def now(config=None, files=None, when="after"):
+    drop_ins = [{"path": path, "before": "", "after": "", when: text} for path, text in (files or {}).items()]
+    return fingerprint({when: json.dumps(config or {})}, drop_ins, RELOADABLE, when)
 
 
-def decide(before, after, ranks=(), active=True, enabled=True, **expected):
+def decide(before, after, ranks=(), active=True, enabled=True):
     return actions(
         unit="docker.service",
         active=active,
         enabled=enabled,
         applied=Applied(before["reload"], before["restart"]),
         now=after,
-        expected_restart=expected.get("restart", False),
-        expected_reload=expected.get("reload", False),
         ranks=list(ranks),
     )
 
@@ -52,16 +51,21 @@ def test_a_drop_in_needs_a_restart():
 
 
 def test_a_file_that_is_not_there_is_no_difference():
-    assert now(files={"/etc/x.conf": None}) == now()
+    assert now(files={"/etc/x.conf": ""}) == now()
 
 
 def test_a_service_that_is_down_is_started_whatever_runs():
     assert decide(now(), now({"data-root": "/big"}), active=False, enabled=False) == (["enable", "start"], [])
 
 
-def test_check_mode_predicts_from_what_would_change():
-    assert decide(now(), now(), restart=True) == (["restart"], [])
-    assert decide(now(), now(), reload=True) == (["reload"], [])
+def test_before_and_after_a_run_are_told_apart():
+    config = {"before": "{}", "after": '{"data-root": "/big"}'}
+    assert fingerprint(config, [], RELOADABLE, "before") == now()
+    assert fingerprint(config, [], RELOADABLE, "after") != now()
+
+
+def test_no_file_is_as_an_empty_one():
+    assert fingerprint({}, [], RELOADABLE, "after") == now({})
 
 
 @pytest.mark.parametrize(("newer", "restart"), [(False, False), (True, True)])
