@@ -156,7 +156,8 @@ def _remove_images(engine: Containers, say: Say) -> tuple[str, ...]:
     """Remove the images that labs share; one that another lab runs stays."""
     removed = []
     left = engine.listed("image", CACHE_LABEL)
-    # Never by force, that would take another lab's nodes along. Children before parents: as long as a round removes something, another may succeed.
+    # Never by force, that would take another lab's nodes along. Children before parents: as long as a
+    # round removes something, another may succeed.
     while left:
         done = [image for image in left if engine("rmi", image, check=False).returncode == 0]
         if not done:
