@@ -26,7 +26,10 @@ demo: setup ## Start a lab, provision it and print a chat completion
 	@$(BIN)/nimctl lab demo --name $(LAB) --nodes $(NODES)
 
 .PHONY: test
-test: lint unit integration molecule e2e ## Run every test
+test: lint unit integration road ## Run the tests that belong before each commit
+
+.PHONY: test-full
+test-full: molecule e2e ## Run the rest: every role scenario, and the end-to-end tests that take minutes
 
 .PHONY: lint
 lint: .venv/.complete ## Check types, style and Ansible content
@@ -48,9 +51,13 @@ integration: setup ## Run the tests that call ansible-playbook on fixtures
 molecule: setup ## Run the role scenarios on lab nodes
 	scripts/molecule.sh
 
+.PHONY: road
+road: setup ## Take two bare lab nodes to a completion and back
+	$(BIN)/pytest -q -m "not slow" tests/e2e
+
 .PHONY: e2e
-e2e: setup ## Run the end-to-end tests on labs
-	$(BIN)/pytest -q tests/e2e
+e2e: setup ## Run the long end-to-end tests on labs
+	$(BIN)/pytest -q -m slow tests/e2e
 
 .PHONY: clean
 clean: ## Take down the labs and remove what was built

@@ -117,7 +117,7 @@ def _machine() -> None:
         pytest.skip("labs need podman or docker: make setup installs one")
 
 
-@pytest.fixture(scope="module", params=["clone", "wheel"])
+@pytest.fixture(scope="module", params=["clone", pytest.param("wheel", marks=pytest.mark.slow)])
 def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The command from this clone, and from the wheel in an environment of its own."""
     return clone() if request.param == "clone" else wheel(tmp_path_factory.mktemp("wheel"))

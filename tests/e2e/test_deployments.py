@@ -11,6 +11,8 @@ import httpx
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 NODES = ("node1", "node2", "node3", "node4")
 
 
