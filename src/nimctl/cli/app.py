@@ -35,6 +35,8 @@ app = typer.Typer(
     name="nimctl",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Help is written as docstrings: their line breaks are none of the text.
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn bare GPU machines into a served large model, across nodes.",
 )
