@@ -66,7 +66,8 @@ install_system() {
   local missing=() engine
   engine=$(container_engine)
   if [ -z "$engine" ]; then
-    missing+=(podman netavark aardvark-dns uidmap)
+    # netavark of podman 4 calls iptables, and Debian's package does not ask for it.
+    missing+=(podman netavark aardvark-dns iptables uidmap)
     # crun, podman's default, refuses a machine that still has the older cgroup hierarchy.
     [ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] || missing+=(runc)
   fi
@@ -81,7 +82,7 @@ install_system() {
   if ! command -v mmdebstrap >/dev/null && ! "$engine" image inspect "$image" >/dev/null 2>&1 &&
     ! timeout 60 "$engine" pull -q "$image" >/dev/null 2>&1; then
     say "no container registry can be reached, so the lab's images are bootstrapped"
-    apt_install mmdebstrap
+    apt_install mmdebstrap debian-archive-keyring
   fi
 }
 

@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NIMCTL = str(ROOT / ".venv" / "bin" / "nimctl")
 ENGINE = "podman" if shutil.which("podman") else "docker"
