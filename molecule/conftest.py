@@ -43,7 +43,11 @@ UNITS = (
 POP = """import json
 path = "/etc/docker/daemon.json"
 document = json.load(open(path))
-document.pop({!r})
+*above, key = {!r}
+place = document
+for part in above:
+    place = place[part]
+del place[key]
 json.dump(document, open(path, "w"))
 """
 STATE = """
@@ -97,7 +101,7 @@ class Node:
                     f"dpkg --remove --force-depends {package}", by | ({SERVICE} if service else set())
                 )
             for leaf in record.get("leaves", []):
-                yield Change("python3 - <<'END'\n" + POP.format(leaf["path"][0]) + "END", by)
+                yield Change("python3 - <<'END'\n" + POP.format(leaf["path"]) + "END", by)
             if kind.startswith("folders/"):
                 for folder in record["folders"]:
                     yield Change(f"chown 4711 {folder}", by)

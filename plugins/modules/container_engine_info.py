@@ -77,7 +77,7 @@ pending:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nimctl.multinode.plugins.module_utils.engine import LABEL, Engine
-from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError, told
 from ansible_collections.nimctl.multinode.plugins.module_utils.package_manager import package_manager
 from ansible_collections.nimctl.multinode.plugins.module_utils.versions import older, refusal
 
@@ -105,13 +105,20 @@ def work(module: AnsibleModule) -> None:
             installed=installed,
             candidate=candidate,
         )
-    containers = engine.containers()
+    containers, broken = [], ""
+    try:
+        containers = engine.containers()
+    except NodeError as error:
+        # A part of it may be missing; the tasks that follow put it back.
+        broken = str(error)
     ranks = sorted(
         container["name"] for container in containers if LABEL in container["labels"] and container["running"]
     )
     others = sorted(container["name"] for container in containers if LABEL not in container["labels"])
     pending = []
-    if wanted["removing"] and others:
+    if wanted["removing"] and broken:
+        pending = [f"{engine.name} was kept, because it does not say which containers it has: {broken}"]
+    elif wanted["removing"] and others:
         pending = [
             f"{engine.name} was kept, with its settings, because it has containers that are no ranks: "
             f"{', '.join(others)}. "
