@@ -97,14 +97,14 @@ class Outcome:
                 for stage in progress.stages
             ],
             "changed": [
-                {"stage": change.stage, "task": change.task, "nodes": list(change.nodes)}
+                {"stage": change.stage, "task": change.task, "nodes": sorted(change.nodes)}
                 for change in progress.changes
             ],
             "failed": [
                 {
                     "stage": failure.stage,
                     "task": failure.task,
-                    "nodes": list(failure.nodes),
+                    "nodes": sorted(failure.nodes),
                     "unreachable": failure.unreachable,
                     "message": failure.message,
                 }
