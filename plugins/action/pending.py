@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible import constants as C
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 UNREACHED = (
     "it could not be reached; what runs there was left as it is, and its ranks are removed once it can be"
@@ -44,7 +46,9 @@ class ActionModule(ActionBase):
         pending = collect(nodes, variables["hostvars"], self._task.args["results"])
         result: dict[str, Any] = {"changed": False, "pending": pending}
         if pending:
-            result["_ansible_verbose_always"] = True
+            Display().display(
+                "What waits:\n" + "".join(f"  {line}\n" for line in pending), color=C.COLOR_CHANGED
+            )
             result["ansible_stats"] = {
                 "data": {"nim_pending": pending},
                 "per_host": False,

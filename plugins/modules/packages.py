@@ -42,7 +42,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-packages:
+names:
   description: The packages that were installed or removed.
   returned: always
   type: list
@@ -89,7 +89,7 @@ def work(module: AnsibleModule) -> None:
     before = "".join(f"{name}\n" for name in considered if name in installed)
     after = "".join(f"{name}\n" for name in considered) if present else ""
     diff = {"before_header": "packages", "after_header": "packages", "before": before, "after": after}
-    module.exit_json(changed=bool(names), packages=names, diff=[diff] if names else [])
+    module.exit_json(changed=bool(names), names=names, diff=[diff] if names else [])
 
 
 def main() -> None:
