@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from nimctl.run import collection
 from nimctl.run.events import Event, read
 
 INTERRUPTED = 130
+AGAIN_SECONDS = 8.0
 
 PROMPTS: Mapping[str, tuple[str, str]] = {
     "-K": (r"BECOME password[^:]*:\s*?$", "BECOME password: "),
@@ -98,7 +100,7 @@ class _Interrupts:
         self.count = 0
         self._pid_file = pid_file
         self._tell = tell
-        self._passed_on = False
+        self._passed_on_at: float | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> _Interrupts:
@@ -118,9 +120,13 @@ class _Interrupts:
 
     def kill_wanted(self) -> bool:
         """Asked by the runner about twice a second: kill Ansible now?"""
-        if self.count and not self._passed_on:
+        if self.count and self._is_due():
             self._pass_on()
         return self.count > 1
+
+    def _is_due(self) -> bool:
+        # Ansible can lose a signal that meets it while it starts, so it is told again, but not in a hurry.
+        return self._passed_on_at is None or time.monotonic() - self._passed_on_at > AGAIN_SECONDS
 
     def _pass_on(self) -> None:
         # Until the launcher has written its process id there is nobody to tell; kill_wanted tries again.
@@ -128,7 +134,7 @@ class _Interrupts:
             os.kill(int(self._pid_file.read_text()), signal.SIGINT)
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return
-        self._passed_on = True
+        self._passed_on_at = time.monotonic()
 
 
 @contextmanager
