@@ -30,7 +30,7 @@ def show(run: Run, units: Iterable[str], properties: Iterable[str]) -> dict[str,
 def journal(run: Run, unit: str, lines: int = 30) -> list[str]:
     """The last lines that a unit's processes wrote, without what systemd and the engine wrote about it."""
     name = unit.rpartition(".")[0]
-    # Under podman the lines of a rank belong to the scope of its container, not to its unit.
+    # Whatever journald made of the cgroup of a container, its lines have the identifier of its unit.
     which = f"--identifier={name}" if name.startswith("nim-") else f"--unit={unit}"
     status, out, _ = run(["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", which])
     return out.splitlines() if status == 0 else []
