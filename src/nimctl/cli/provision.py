@@ -17,6 +17,7 @@ from nimctl.cli.options import (
     json_wanted,
     show_notes,
 )
+from nimctl.resolve import check_runnable
 from nimctl.run import secrets, session
 from nimctl.run.redact import Redactor
 from nimctl.run.target import Endpoint, Target, load
@@ -44,6 +45,7 @@ def provision(
     words = ansible_arguments(arguments)
     target = load(inventory)
     show_notes(target)
+    check_runnable(target.placement)
     secrets.check(target.placement, target.limited(limit))
     outcome = session.run(
         session.Request(

@@ -271,7 +271,9 @@ def _options(
     own = [word for words in _literal_options(contract, deployment, role, fields) for word in words]
     if contract.literal:
         return own
-    options = ["--network=host"]
+    # Where SELinux is enforced, a container may else neither write its cache nor read weights on a share, and
+    # relabelling shared weights would change them for everybody.
+    options = ["--network=host", "--security-opt=label=disable"]
     shm = facts.shm or contract.shm
     if shm:
         options.append(f"--shm-size={shm}")
