@@ -36,8 +36,9 @@ def test_the_leader_answers_and_a_worker_does_not(host):
 
 def test_the_log_of_a_rank_is_in_its_unit(host):
     for rank in ranks(host):
+        unit = f"nim-{rank['name']}"
         with host.sudo():
-            assert host.check_output(f"journalctl -u nim-{rank['name']} -t nim-{rank["name"]} -o cat -n 5")
+            assert host.check_output(f"journalctl -u {unit} -t {unit} -o cat -n 5")
 
 
 def test_no_secret_is_here_because_no_rank_needs_one(host):
