@@ -52,6 +52,10 @@ class Engine:
             for entry in json.loads(out or "[]")
         ]
 
+    def answers(self) -> bool:
+        """Whether the engine can say which containers there are."""
+        return self.call("ps", "--quiet")[0] == 0
+
     def remove(self, container: str) -> None:
         """Remove a container, running or not; none of that name is fine."""
         self.call("rm", "--force", *(["--ignore"] if self.name == "podman" else []), container)
@@ -123,4 +127,6 @@ def pull_hint(stderr: str) -> str:
 
 
 def _daemon_is_down(stderr: str) -> bool:
-    return "cannot connect to the docker daemon" in stderr.lower()
+    # The second is how docker 29 says it.
+    texts = ("cannot connect to the docker daemon", "failed to connect to the docker api")
+    return any(text in stderr.lower() for text in texts)

@@ -34,6 +34,8 @@ def merge(existing: Json, values: Json, defaults: Sequence[Json], record: Json) 
     leaves: list[Json] = []
     created: list[list[str]] = []
     for path, value in _leaves(wanted):
+        if value == []:
+            continue  # nothing to add, so no object is made for it either
         parent = _descend(result, path[:-1], created)
         key = path[-1]
         if isinstance(value, list) and isinstance(parent.get(key, []), list):

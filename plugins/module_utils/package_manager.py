@@ -12,6 +12,7 @@ Run = Callable[..., "tuple[int, str, str]"]
 """Runs a command, with ``environ_update`` as an option, and gives exit status, stdout and stderr."""
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+POLICY_TEXT = "#!/bin/sh\n# Written by nimctl while it installs packages.\nexit 101\n"
 
 
 class PackageError(Exception):
@@ -61,12 +62,16 @@ class Apt:
             self._update()
         with no_service_starts():
             try:
-                self._apt("install", "--no-install-recommends", *names)
+                self._install(names)
             except PackageError:
                 if fresh:
                     raise
                 self._update()
-                self._apt("install", "--no-install-recommends", *names)
+                self._install(names)
+
+    def _install(self, names: list[str]) -> None:
+        # Never at the price of a package that somebody else put here: apt refuses instead.
+        self._apt("install", "--no-install-recommends", "--no-remove", *names)
 
     def remove(self, names: list[str]) -> None:
         """Remove with what was installed only for these."""
@@ -148,11 +153,14 @@ def package_manager(run: Run) -> Apt | Dnf | None:
 
 @contextmanager
 def no_service_starts() -> Iterator[None]:
-    """Keep packages from starting their services, by Debian's policy layer; somebody else's policy stays."""
-    if POLICY.exists():
+    """Keep packages from starting their services, by Debian's policy layer; somebody else's policy stays.
+
+    One of ours that a killed run left behind is taken over, and goes at the end.
+    """
+    if POLICY.exists() and POLICY.read_text() != POLICY_TEXT:
         yield
         return
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.write_text(POLICY_TEXT)
     POLICY.chmod(0o755)
     try:
         yield

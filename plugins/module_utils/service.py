@@ -53,7 +53,7 @@ def actions(
     enabled: bool,
     applied: Applied,
     now: Mapping[str, str],
-    ranks: Sequence[str],
+    running: Sequence[str],
 ) -> tuple[list[str], list[str]]:
     """The orders for systemctl, and what has to wait."""
     did = [] if enabled else ["enable"]
@@ -61,16 +61,16 @@ def actions(
         return [*did, "start"], []
     restart = applied.restart != now["restart"]
     reload = applied.reload != now["reload"]
-    if restart and not ranks:
+    if restart and not running:
         return [*did, "restart"], []
     if reload:
         did.append("reload")
     if not restart:
         return did, []
-    names = ", ".join(ranks)
+    names = ", ".join(running)
     return did, [
         f"{unit} has to be restarted to take over its new configuration. It was not, because that ends "
-        f"the ranks that run here ({names}). In a quiet hour: systemctl restart {unit}"
+        f"the containers that run here ({names}). In a quiet hour: systemctl restart {unit}"
     ]
 
 

@@ -75,11 +75,31 @@ pending:
   elements: str
 """
 
+from pathlib import Path
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nimctl.multinode.plugins.module_utils.engine import LABEL, Engine
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError, told
 from ansible_collections.nimctl.multinode.plugins.module_utils.package_manager import package_manager
 from ansible_collections.nimctl.multinode.plugins.module_utils.versions import older, refusal
+
+# Packages that bring the same commands and conflict with each other.
+RIVALS = {"docker.io": ("docker-ce",), "docker-ce": ("docker.io", "moby-engine")}
+
+
+def _refuse_foreign_packages(module: AnsibleModule, package: str) -> None:
+    """An engine that came from elsewhere is not replaced: that would end its containers."""
+    manager = package_manager(module.run_command)
+    rivals = RIVALS.get(package, ())
+    if manager is None or not rivals or manager.installed([package]):
+        return
+    found = sorted(manager.installed(rivals))
+    if found:
+        module.fail_json(
+            msg=f"This node has {found[0]} and the description asks for {package}. Replacing it would end "
+            "its containers, so nothing was changed. Set stack.container_engine.source to "
+            f"{'docker' if found[0] == 'docker-ce' else 'distribution'}, or its mode to verify."
+        )
 
 
 def work(module: AnsibleModule) -> None:
@@ -98,6 +118,8 @@ def work(module: AnsibleModule) -> None:
     elif wanted["from_distribution"] and wanted["package"]:
         manager = package_manager(module.run_command)
         candidate = (manager and manager.candidate(wanted["package"])) or ""
+    if installed and wanted["package"]:
+        _refuse_foreign_packages(module, wanted["package"])
     version = installed or candidate
     if version and wanted["minimum_version"] and older(version, wanted["minimum_version"]):
         module.fail_json(
@@ -114,13 +136,17 @@ def work(module: AnsibleModule) -> None:
     ranks = sorted(
         container["name"] for container in containers if LABEL in container["labels"] and container["running"]
     )
-    others = sorted(container["name"] for container in containers if LABEL not in container["labels"])
+    # Our own ranks are gone when the engine is to go, so whatever is left is somebody else's.
+    others = sorted(container["name"] for container in containers)
+    others += sorted(path.name for path in Path("/etc/systemd/system").glob("nim-*.service"))
+    if wanted["removing"] and engine.binary is not None and not broken and not engine.answers():
+        broken = "it does not answer"
     pending = []
     if wanted["removing"] and broken:
         pending = [f"{engine.name} was kept, because it does not say which containers it has: {broken}"]
     elif wanted["removing"] and others:
         pending = [
-            f"{engine.name} was kept, with its settings, because it has containers that are no ranks: "
+            f"{engine.name} was kept, with its settings, because others need it: "
             f"{', '.join(others)}. "
             "Remove them, and destroy again."
         ]

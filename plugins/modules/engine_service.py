@@ -80,7 +80,7 @@ import json
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nimctl.multinode.plugins.module_utils.engine import LABEL, SECRETS, Engine
+from ansible_collections.nimctl.multinode.plugins.module_utils.engine import SECRETS, Engine
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.files import read, write_atomic
 from ansible_collections.nimctl.multinode.plugins.module_utils.service import Applied, actions, fingerprint
@@ -116,14 +116,14 @@ def work(module: AnsibleModule) -> None:
     remembered = json.loads(read(memory) or "null")
     now = fingerprint(wanted["config"], wanted["drop_ins"], wanted["reloadable"], "after")
     before = fingerprint(wanted["config"], wanted["drop_ins"], wanted["reloadable"], "before")
-    ranks = sorted(container["name"] for container in engine.containers(LABEL) if container["running"])
+    running = sorted(container["name"] for container in engine.containers() if container["running"])
     did, pending = actions(
         unit=wanted["unit"],
         active=state["ActiveState"] == "active",
         enabled=state["UnitFileState"] in ("enabled", "static", "indirect", "alias"),
         applied=Applied.of(remembered, state["InvocationID"], before, _written_since_start(module, wanted)),
         now=now,
-        ranks=ranks,
+        running=running,
     )
     if not module.check_mode:
         for action in did:

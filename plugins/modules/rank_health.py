@@ -92,7 +92,12 @@ class Watch:
             return False
         if not self.health:
             return True
-        status, text = ask(url_of("127.0.0.1", self.health["port"], self.health["path"]), timeout=5)
+        status, text = 0, ""
+        # An engine that was told to listen on :: may not be on 127.0.0.1.
+        for host in dict.fromkeys(("127.0.0.1", self.rank.get("address") or "127.0.0.1")):
+            status, text = ask(url_of(host, self.health["port"], self.health["path"]), timeout=5)
+            if status:
+                break
         self.last_answer = f"its health check answered {status or text}"
         return status == 200
 

@@ -62,7 +62,9 @@ def leader(module: AnsibleModule, rank: dict) -> dict:
         )
 
     def answer(path: str, body: dict | None = None) -> dict:
-        url = url_of("127.0.0.1", rank["health"]["port"], path)
+        # An engine that was told to listen on :: may not be on 127.0.0.1.
+        host = rank["address"] if ":" in rank.get("address", "") else "127.0.0.1"
+        url = url_of(host, rank["health"]["port"], path)
         status, text = ask(url, module.params["timeout"], body)
         if status != 200:
             fail(f"{path} answered {status or text}" + (f": {text[:300]}" if status else ""))
@@ -92,8 +94,8 @@ def leader(module: AnsibleModule, rank: dict) -> dict:
 
 def worker(module: AnsibleModule, rank: dict, taken: set) -> None:
     """Nothing may answer HTTP where clients could mistake it for the API."""
-    port = rank["ports"].get("api")
-    if port is None or port in taken:
+    port = rank["api_port"]
+    if port in taken:
         return
     status, _ = ask(url_of("127.0.0.1", port, "/v1/models"), 5)
     if status:

@@ -104,6 +104,8 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
 )
 from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import show
 
+CACHE = "/var/cache/nimctl"
+"""The only folder in which purging removes anything: elsewhere, others may keep their models."""
 FOLDERS = ("/etc/nimctl/ranks", "/etc/nimctl/secrets")
 
 
@@ -188,6 +190,8 @@ class Ranks:
             path = secret_path(self.cluster, variable)
             keep.add(path)
             if variable in self.module.params["values"]:
+                if len(self.module.params["values"][variable].splitlines()) != 1:
+                    self.module.fail_json(msg=f"The secret behind {variable} is empty or has several lines.")
                 text = f"{variable}={self.module.params['values'][variable]}\n"
                 apply(File(path, text, mode=0o600, secret=True), self.outcome, self.check)
             elif not Path(path).exists():
@@ -205,10 +209,17 @@ class Ranks:
     def _folder(self, mount: dict) -> None:
         path = Path(mount["source"])
         owner = mount.get("owner")
+        if mount.get("read_only") and not path.exists():
+            # An empty folder in its place would hide that a storage is not mounted.
+            self.module.fail_json(
+                msg=f"{path} is not there, and ranks of this node read their weights from it. Is the storage "
+                "mounted? Mount it, or put the weights there, and run again. No rank was changed."
+            )
         if not path.exists():
             self.outcome.changed.append(str(path))
             if not self.check:
-                self._remember(str(path))
+                if path.is_relative_to(CACHE):
+                    self._remember(str(path))
                 make_folders(path)
                 if owner is not None:
                     os.chown(path, owner, owner)
@@ -232,6 +243,11 @@ class Ranks:
                     )
         if not self.check:
             self.made.save({})
+
+    def needs_reload(self) -> bool:
+        """Whether a run that was cut short wrote a unit and did not come to tell systemd."""
+        units = show(self.module.run_command, [unit_name(rank) for rank in self.wanted], ["NeedDaemonReload"])
+        return any(state["NeedDaemonReload"] == "yes" for state in units.values())
 
     def enable(self) -> None:
         """Have every rank start with the node."""
@@ -267,7 +283,7 @@ def work(module: AnsibleModule) -> None:
     ranks.write()
     if module.params["purge"] and not ranks.wanted:
         ranks.purge()
-    if any(path.startswith(UNIT_FOLDER) for path in ranks.outcome.changed):
+    if any(path.startswith(UNIT_FOLDER) for path in ranks.outcome.changed) or ranks.needs_reload():
         ranks.systemctl("daemon-reload")
     ranks.enable()
     module.exit_json(

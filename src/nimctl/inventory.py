@@ -252,6 +252,7 @@ def rank_variables(rank: Rank) -> dict[str, Any]:
         health = {"deadline": rank.health.deadline, "path": rank.health.path, "port": rank.health.port}
     return {
         "address": rank.address,
+        "api_port": rank.api_port,
         "command": list(rank.command),
         "deployment": rank.deployment,
         "environment": dict(rank.environment),

@@ -101,6 +101,7 @@ def _rank(
         secrets=tuple(_secrets(cluster, contract, facts, weights)),
         mounts=tuple(mounts),
         health=Health(contract.health.path, ports["api"], seconds(start)) if leads else None,
+        api_port=ports["api"],
         stop_timeout=seconds(deployment.timeouts.stop) if deployment.timeouts.stop else STOP_TIMEOUT,
     )
 

@@ -18,7 +18,7 @@ def decide(before, after, ranks=(), active=True, enabled=True):
         enabled=enabled,
         applied=Applied(before["reload"], before["restart"]),
         now=after,
-        ranks=list(ranks),
+        running=list(ranks),
     )
 
 
