@@ -34,7 +34,8 @@ class Rank:
 
     ``options`` are the flags of ``docker run`` / ``podman run`` before the image, without --name,
     --label and --env-file; ``command`` is what follows the image. ``secrets`` names the variables that
-    the rank gets from a 0600 file. ``api_port`` is where rank 0 serves, and no worker may. ``spec`` changes when anything in the replica changes.
+    the rank gets from a 0600 file. ``api_port`` is where rank 0
+    serves and no worker may. ``spec`` changes when anything in the replica changes.
     """
 
     name: str
