@@ -18,6 +18,11 @@ finish() {
 trap finish EXIT
 nimctl lab up --name "$lab" --nodes 2 --inventory "$NIMCTL_MOLECULE_INVENTORY"
 
+# Locked beforehand, so that every run of a scenario starts from the same images.
+nimctl lock -i "$NIMCTL_MOLECULE_INVENTORY"
+
 for scenario in "${scenarios[@]}"; do
+  # What Molecule remembers of nodes that are gone, such as that they were prepared.
+  molecule --base-config .config/molecule/config.yml reset --scenario-name "$scenario"
   molecule --base-config .config/molecule/config.yml test --scenario-name "$scenario"
 done
