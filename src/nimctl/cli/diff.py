@@ -79,7 +79,7 @@ def diff(
     if as_json:
         print_json(summary(target, found, outcome))
     elif outcome.exit_code == DONE or differs:
-        show(found, details)
+        show(found, details, unknown_nodes(outcome))
     if outcome.exit_code == DONE and exit_code and differs:
         raise typer.Exit(FAILED)
     raise typer.Exit(outcome.exit_code)
@@ -87,6 +87,7 @@ def diff(
 
 def summary(target: Target, found: list[NodeDifference], outcome: session.Outcome) -> dict[str, Any]:
     """The stable JSON shape of a difference (docs/reference/json.md, "Difference")."""
+    unknown = unknown_nodes(outcome)
     return {
         "cluster": target.cluster,
         "result": outcome.verdict,
@@ -97,7 +98,7 @@ def summary(target: Target, found: list[NodeDifference], outcome: session.Outcom
         "nodes": [
             {
                 "node": node.node,
-                "cost": node.cost,
+                "cost": "unknown" if node.node in unknown else node.cost,
                 "changes": [asdict(change) for change in node.changes],
                 "ranks": [asdict(rank) for rank in node.ranks],
             }
@@ -106,11 +107,23 @@ def summary(target: Target, found: list[NodeDifference], outcome: session.Outcom
     }
 
 
-def show(found: list[NodeDifference], details: bool) -> None:
+def unknown_nodes(outcome: session.Outcome) -> frozenset[str]:
+    """The nodes that could not be asked to the end: to find nothing there does not mean no difference."""
+    nodes = outcome.progress.nodes.values()
+    return frozenset(node.name for node in nodes if node.state in ("failed", "unreachable"))
+
+
+def show(found: list[NodeDifference], details: bool, unknown: frozenset[str] = frozenset()) -> None:
     """Print the difference; nodes of which the same is to be said share one entry."""
     console = Console(highlight=False, soft_wrap=True)
+    if unknown:
+        console.print(
+            f"[red]{escape(fold(sorted(unknown)))}[/]: not known, the check did not come to its end"
+        )
     groups: dict[tuple[str, ...], list[NodeDifference]] = {}
     for node in found:
+        if node.node in unknown and not node.differs:
+            continue
         groups.setdefault(tuple(_lines(node, details)), []).append(node)
     for lines, nodes in groups.items():
         names = fold(node.node for node in nodes)

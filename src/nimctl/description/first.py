@@ -97,8 +97,8 @@ def _head(first: FirstDescription) -> str:
     ]
     if first.gpus_per_node:
         lines += [
-            "  driver: {mode: verify}              # verify: it is there already; managed: installed",
-            "  container_toolkit: {mode: managed}",
+            "  driver: {mode: verify}              # it is there already, with NVIDIA's container toolkit",
+            "  container_toolkit: {mode: verify}",
         ]
     if first.fabric in ("infiniband", "roce"):
         lines.append("  rdma: {mode: verify}")

@@ -75,7 +75,7 @@ def command(node: str, settings: Mapping[str, Any], words: Iterable[str]) -> lis
         remote = f"sudo -n {remote}"
     if settings.get("ansible_connection") == "local":
         return ["sh", "-c", remote]
-    line = ["ssh", "-o", "BatchMode=yes"]
+    line = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20"]
     for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
         line += shlex.split(str(settings.get(name) or ""))
     if settings.get("ansible_port"):
