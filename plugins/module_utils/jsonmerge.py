@@ -42,7 +42,7 @@ def merge(existing: Json, values: Json, defaults: Sequence[Json], record: Json) 
             present = parent.get(key, [])
             added = [item for item in value if item not in present]
             if added:
-                leaves.append({"path": list(path), "added": added})
+                leaves.append({"path": list(path), "added": added, "new": key not in parent})
                 parent[key] = present + added
         elif key not in parent:
             leaves.append({"path": list(path), "value": value})
@@ -64,7 +64,7 @@ def without(document: Json, record: Mapping[str, Any]) -> Json:
         if "added" in leaf:
             if isinstance(parent[key], list):
                 parent[key] = [item for item in parent[key] if item not in leaf["added"]]
-                if not parent[key]:
+                if not parent[key] and leaf["new"]:
                     del parent[key]
         elif parent[key] == leaf["value"]:
             if "before" in leaf:

@@ -32,6 +32,11 @@ def test_items_are_added_to_lists():
     assert without(result, record) == {"insecure-registries": ["a:1"]}
 
 
+def test_a_list_that_was_empty_is_empty_again():
+    result, record = put({"insecure-registries": []}, {"insecure-registries": ["b:2"]})
+    assert without(result, record) == {"insecure-registries": []}
+
+
 def test_a_default_gives_way_to_others_as_a_whole():
     logs = {"log-driver": "json-file", "log-opts": {"max-size": "100m"}}
     assert put({"log-driver": "journald"}, {}, [logs])[0] == {"log-driver": "journald"}
