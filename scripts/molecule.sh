@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Run Molecule scenarios on a lab of two nodes that is started and taken down for them.
 # Usage: molecule.sh [SCENARIO ...]       default: all. KEEP=1 leaves the lab up; the next call uses it again.
+# NIMCTL_MOLECULE_LAB names the lab, so that two runs on one machine can have one each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
 
-lab=molecule
+lab=${NIMCTL_MOLECULE_LAB:-molecule}
 export NIMCTL_MOLECULE_INVENTORY="$PWD/inventories/$lab"
 scenarios=("$@")
 if [ "${#scenarios[@]}" -eq 0 ]; then

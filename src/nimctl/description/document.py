@@ -15,6 +15,7 @@ from nimctl.description.fields import (
     Duration,
     ExportName,
     FilePath,
+    Fingerprint,
     HcaName,
     HostPort,
     ImageReference,
@@ -24,7 +25,9 @@ from nimctl.description.fields import (
     ModelName,
     MountOption,
     Name,
+    Network,
     NodeSet,
+    PortRange,
     ServerName,
     Url,
     UserName,
@@ -36,6 +39,7 @@ from nimctl.description.fields import (
 Mode = Literal["managed", "verify", "ignore"]
 Engine = Literal["nim", "vllm", "sglang", "rehearsal"]
 Precision = Literal["bf16", "fp16", "fp8", "fp4", "nvfp4", "mxfp4", "int8", "int4"]
+MirrorName = Literal["nvidia", "container_toolkit", "doca", "lustre"]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -112,6 +116,112 @@ class Driver(Layer):
 
     branch: int | None = Field(None, ge=470, le=9999, description="Driver branch such as 580")
     version: Version | None = Field(None, description="Exact version such as 580.126.09")
+    modules: Literal["auto", "open", "proprietary"] = Field(
+        "auto", description="Kind of kernel modules; auto: by GPU generation and branch"
+    )
+    source: Literal["nvidia", "distribution"] = Field(
+        "nvidia", description="Whose packages: NVIDIA's repository (or its mirror), or the distribution's own"
+    )
+    build: Literal["dkms", "precompiled"] = Field(
+        "dkms", description="dkms: built on the node for its kernel; precompiled: as packages"
+    )
+    packages: Literal["compute", "full"] = Field(
+        "compute", description="compute: without what only displays need"
+    )
+    persistence: bool = Field(True, description="Run nvidia-persistenced")
+    secure_boot: Literal["refuse", "enroll"] = Field(
+        "refuse",
+        description="With Secure Boot: refuse modules that it would not load, or prepare to enroll a key",
+    )
+
+
+class FabricManager(Layer):
+    """NVIDIA Fabric Manager, the NVLink subnet manager and IMEX: what joins GPUs by NVSwitch."""
+
+    install: Literal["auto", "always"] = Field(
+        "auto", description="auto: where there are NVSwitches; always: refused where there are none"
+    )
+    imex: Literal["auto", "always", "never"] = Field(
+        "auto", description="IMEX, for NVLink domains of several nodes; auto: where the GPUs need it"
+    )
+
+
+class ContainerToolkit(Layer):
+    """The NVIDIA container toolkit, by which containers get GPUs."""
+
+    version: Version | None = Field(None, description="Exact version such as 1.19.1")
+
+
+class Rdma(Layer):
+    """RDMA: verbs, drivers and limits."""
+
+    source: Literal["inbox", "doca"] = Field(
+        "inbox", description="inbox: rdma-core of the distribution; doca: NVIDIA DOCA-OFED"
+    )
+    version: Version | None = Field(None, description="Version of DOCA such as 3.2.3")
+    soft: InterfaceName | None = Field(
+        None, description="Soft RoCE on this interface, for tests without RDMA hardware"
+    )
+
+
+class GpuDirect(Layer):
+    """GPUDirect RDMA and GPUDirect Storage."""
+
+    method: Literal["auto", "dma-buf", "peermem"] = Field(
+        "auto", description="auto: DMA-BUF where kernel and modules can, else nvidia-peermem"
+    )
+    storage: bool = Field(False, description="GPUDirect Storage: nvidia-fs and cufile.json")
+
+
+class Nccl(Layer):
+    """NCCL on the node itself; containers bring their own."""
+
+    library: bool = Field(False, description="Install the library on the nodes")
+    version: Version | None = Field(None, description="Exact version such as 2.30.7")
+    tests: bool = Field(False, description="Install the all-reduce test")
+    topology: FilePath | None = Field(
+        None, description="Topology file for NCCL, relative to the description; for machines that hide theirs"
+    )
+
+
+class Tuning(Layer):
+    """Limits and kernel settings of the nodes."""
+
+    sysctls: dict[str, int] = Field(
+        default_factory=dict, description="Floors: raised only where the value is lower"
+    )
+    hugepages: int = Field(0, ge=0, le=1_000_000, description="2 MiB pages that are reserved")
+    governor: Literal["performance", "keep"] = Field("performance", description="CPU frequency governor")
+    acs: Literal["report", "disable"] = Field(
+        "report", description="PCIe access control services, which send GPU to NIC traffic by the root"
+    )
+    iommu: Literal["report", "passthrough"] = Field(
+        "report", description="passthrough: iommu=pt on the kernel command line, from the next boot"
+    )
+
+
+class Firewall(Layer):
+    """The firewall of the ranks: Ray and the engines' rendezvous have no authentication."""
+
+    api_allow: list[Network] = Field(
+        default_factory=list,
+        description="Networks that may use the API, besides the cluster; empty: everybody may",
+    )
+    ephemeral: PortRange = Field(
+        "32768-60999", description="Ports that engines take at random, closed to all but the cluster"
+    )
+    confirm: Duration = Field(
+        "60s", description="How long new rules may wait for a fresh connection before the old ones come back"
+    )
+
+
+class Mirror(Strict):
+    """Where packages of one publisher come from instead."""
+
+    url: Url = Field(description="Takes the place of the publisher's base address")
+    key: Fingerprint | None = Field(
+        None, description="Fingerprint of the key that signs it; default: the publisher's"
+    )
 
 
 class Stack(Strict):
@@ -119,11 +229,19 @@ class Stack(Strict):
 
     container_engine: ContainerEngine = Field(default_factory=ContainerEngine)
     driver: Driver = Field(default_factory=Driver)
-    container_toolkit: Layer = Field(default_factory=Layer)
-    rdma: Layer = Field(default_factory=Layer)
-    nccl: Layer = Field(default_factory=Layer)
-    tuning: Layer = Field(default_factory=Layer)
-    firewall: Layer = Field(default_factory=Layer)
+    fabric_manager: FabricManager = Field(default_factory=FabricManager)
+    container_toolkit: ContainerToolkit = Field(default_factory=ContainerToolkit)
+    rdma: Rdma = Field(default_factory=Rdma)
+    gpu_direct: GpuDirect = Field(default_factory=GpuDirect)
+    nccl: Nccl = Field(default_factory=Nccl)
+    tuning: Tuning = Field(default_factory=Tuning)
+    firewall: Firewall = Field(default_factory=Firewall)
+    mirrors: dict[MirrorName, Mirror] = Field(
+        default_factory=dict, description="By publisher: nvidia, container_toolkit, doca or lustre"
+    )
+    reboot_ok: bool = Field(
+        False, description="Whether a run may reboot nodes; without it, what needs a reboot is listed"
+    )
 
 
 class Gpu(Strict):
@@ -178,6 +296,19 @@ class Storage(Strict):
     options: list[MountOption] = Field(
         default_factory=list, description="Mount options, added to the defaults"
     )
+    mode: Mode = Field(
+        "managed", description="managed: changed to match; verify: only checked; ignore: left alone"
+    )
+    nconnect: int | None = Field(
+        None, ge=1, le=16, description="nfs: TCP connections to the server; default: 8"
+    )
+    rdma: bool = Field(False, description="nfs: by RDMA (port 20049) instead of TCP")
+    read_ahead_kib: int = Field(15380, ge=128, le=1_048_576, description="nfs: read-ahead, in KiB")
+    automount: bool = Field(True, description="nfs, lustre: mounted at the first use")
+    packages: Literal["packages", "dkms"] = Field(
+        "packages", description="lustre: client modules as packages of one kernel, or built by DKMS"
+    )
+    stripe_count: int = Field(-1, ge=-1, le=2000, description="lustre: OSTs of each file; -1: all")
 
 
 class Weights(Strict):

@@ -115,3 +115,9 @@ ServerName = Annotated[
 ExportName = Annotated[
     str, _like(r"/[A-Za-z0-9/._+@=-]*", "a path such as /srv/models, or /FSNAME for Lustre")
 ]
+Fingerprint = Annotated[
+    str,
+    _like(r"[0-9A-Fa-f]{40}", "the fingerprint of an OpenPGP key: 40 hexadecimal digits without blanks", 40),
+]
+Network = Annotated[str, Checked(syntax.check_network, example="10.0.0.0/8")]
+PortRange = Annotated[str, Checked(syntax.check_port_range, r"[0-9]+-[0-9]+", "32768-60999")]

@@ -119,3 +119,18 @@ def check_absolute(text: str) -> None:
         raise WordError("a path without `..`")
     if re.fullmatch(r"[A-Za-z0-9/._+@=-]+", text) is None:
         raise WordError("a path of letters, digits and / . _ - + @ = only")
+
+
+def check_network(text: str) -> None:
+    """Refuse what is neither a network in CIDR notation nor one address."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise WordError("a network such as 10.0.0.0/8, without bits set in its host part") from error
+
+
+def check_port_range(text: str) -> None:
+    """Refuse what is not two ports, the lower one first."""
+    low, _, high = text.partition("-")
+    if not (low.isdecimal() and high.isdecimal() and 0 < int(low) <= int(high) < 65536):
+        raise WordError("two ports from 1 to 65535, the lower one first, such as 32768-60999")
