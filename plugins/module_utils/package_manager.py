@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -10,6 +11,9 @@ from typing import Iterator
 
 Run = Callable[..., "tuple[int, str, str]"]
 """Runs a command, with ``environ_update`` as an option, and gives exit status, stdout and stderr."""
+
+Remember = Callable[["list[str]"], None]
+"""Is told which packages came anew with an installation."""
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\n# Written by nimctl while it installs packages.\nexit 101\n"
@@ -55,33 +59,51 @@ class Apt:
                 return None if version == "(none)" else version
         return None
 
-    def install(self, names: list[str]) -> None:
-        """Install; package lists are fetched only where those on the node do not do."""
+    def install(self, names: list[str], remember: Remember = lambda brought: None) -> None:
+        """Install; package lists are fetched only where those on the node do not do.
+
+        ``remember`` is told beforehand of every package that comes anew, dependencies included.
+        """
         fresh = any(self.candidate(name) is None for name in names)
         if fresh:
             self._update()
         with no_service_starts():
             try:
-                self._install(names)
+                self._install(names, remember)
             except PackageError:
                 if fresh:
                     raise
                 self._update()
-                self._install(names)
+                self._install(names, remember)
 
-    def _install(self, names: list[str]) -> None:
+    def _install(self, names: list[str], remember: Remember) -> None:
         # Never at the price of a package that somebody else put here: apt refuses instead.
-        self._apt("install", "--no-install-recommends", "--no-remove", *names)
+        arguments = ["install", "--no-install-recommends", "--no-remove", *names]
+        remember(re.findall(r"^Inst ([^\s:]+) \(", self._apt("--simulate", *arguments), re.MULTILINE))
+        self._apt(*arguments)
 
     def remove(self, names: list[str]) -> None:
-        """Remove with what was installed only for these."""
-        self._apt("purge", "--auto-remove", *names)
+        """Remove these, and the configuration that their packages came with."""
+        self._apt("purge", *names)
+
+    def needless_without(self, names: list[str], brought: list[str]) -> list[str]:
+        """Those of ``brought`` that nobody needs or has asked for once ``names`` are gone."""
+        gone = self._removed_by("--auto-remove", *names)
+        return [name for name in brought if name in gone and name not in names]
+
+    def takes_along(self, names: list[str]) -> list[str]:
+        """Every other package that would have to go with these."""
+        return sorted(self._removed_by(*names) - set(names))
+
+    def _removed_by(self, *arguments: str) -> set[str]:
+        simulated = self._apt("--simulate", "purge", *arguments)
+        return set(re.findall(r"^(?:Purg|Remv) (\S+)", simulated, re.MULTILINE))
 
     def _update(self) -> None:
         # It ends with 0 although a repository was refused, unless it is told otherwise.
         self._apt("update", "--error-on=any")
 
-    def _apt(self, *arguments: str) -> None:
+    def _apt(self, *arguments: str) -> str:
         command = [
             "apt-get",
             "--assume-yes",
@@ -95,6 +117,7 @@ class Apt:
         status, out, err = self._run([*command, *arguments], environ_update=environment)
         if status != 0:
             raise PackageError(last_words(out, err))
+        return out
 
 
 class Dnf:
@@ -130,18 +153,44 @@ class Dnf:
         )
         return next((line.strip() for line in out.splitlines() if line.strip()), None)
 
-    def install(self, names: list[str]) -> None:
-        """Install without weak dependencies."""
-        self._dnf("install", "--setopt=install_weak_deps=False", *names)
+    def install(self, names: list[str], remember: Remember = lambda brought: None) -> None:
+        """Install without weak dependencies.
+
+        ``remember`` is told afterwards of every package that came anew, dependencies included.
+        """
+        before = self._all()
+        try:
+            self._dnf("install", "--setopt=install_weak_deps=False", *names)
+        finally:
+            remember(sorted(self._all() - before))
 
     def remove(self, names: list[str]) -> None:
-        """Remove with what was installed only for these."""
-        self._dnf("remove", *names)
+        """Remove these, and nothing that was installed for them."""
+        self._dnf("remove", "--setopt=clean_requirements_on_remove=False", *names)
 
-    def _dnf(self, *arguments: str) -> None:
+    def needless_without(self, names: list[str], brought: list[str]) -> list[str]:
+        """Those of ``brought`` that nobody needs or has asked for once ``names`` are gone."""
+        if not brought:
+            return []
+        asked_for = self._dnf(
+            "--disablerepo=*", "repoquery", "--installed", "--userinstalled", "--queryformat", "%{name}\\n"
+        )
+        return [name for name in brought if name not in {*names, *asked_for.split()}]
+
+    def takes_along(self, names: list[str]) -> list[str]:
+        """Every other package that would have to go with these, as name-version-release."""
+        _, out, err = self._run(["rpm", "--erase", "--test", *names])
+        return sorted(set(re.findall(r"is needed by \(installed\) (\S+)", out + err)))
+
+    def _all(self) -> set[str]:
+        _, out, _ = self._run(["rpm", "--query", "--all", "--queryformat", "%{NAME}\\n"])
+        return set(out.split())
+
+    def _dnf(self, *arguments: str) -> str:
         status, out, err = self._run(["dnf", "--assumeyes", "--quiet", *arguments])
         if status != 0:
             raise PackageError(last_words(out, err))
+        return out
 
 
 def package_manager(run: Run) -> Apt | Dnf | None:

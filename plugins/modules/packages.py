@@ -10,8 +10,8 @@ description:
     is needed.
   - Check mode also predicts packages of a repository that the same run sets up.
   - Services do not start by being installed. Whoever needs one starts it, so that check mode can say so.
-  - O(state=absent) removes the packages that this owner has installed, and leaves those that were there
-    before.
+  - O(state=absent) removes the packages that this owner has installed and the dependencies that came with
+    them. Those that were there before stay, and so does what something else on the node has come to need.
 version_added: 0.1.0
 options:
   owner:
@@ -49,13 +49,47 @@ names:
   elements: str
 """
 
+from collections.abc import Iterable
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.files import Record
 from ansible_collections.nimctl.multinode.plugins.module_utils.package_manager import (
+    Apt,
+    Dnf,
     PackageError,
     package_manager,
 )
+from ansible_collections.nimctl.multinode.plugins.module_utils.package_removal import removable
+
+
+def remembered(names: Iterable[str], dependencies: Iterable[str]) -> dict[str, list[str]]:
+    """The content of a record; nothing at all where we have no package."""
+    content = {"names": sorted(set(names)), "dependencies": sorted(set(dependencies) - set(names))}
+    return {key: value for key, value in content.items() if value} if content["names"] else {}
+
+
+def install(manager: Apt | Dnf, record: Record, names: list[str]) -> None:
+    """Install what is missing; remembered first, so that what an interruption leaves is ours as well."""
+    ours = {*record.content.get("names", []), *names}
+    dependencies = record.content.get("dependencies", [])
+    record.save(remembered(ours, dependencies))
+    manager.install(names, lambda brought: record.save(remembered(ours, {*dependencies, *brought})))
+
+
+def remove(
+    manager: Apt | Dnf, record: Record, considered: list[str], installed: list[str], check: bool
+) -> list[str]:
+    """Remove those that nobody else needs, with the dependencies that came with them; returns what goes."""
+    left = sorted(set(record.content.get("names", [])) - set(considered))
+    dependencies = record.content.get("dependencies", [])
+    still_there = sorted(manager.installed(dependencies))
+    going = removable(manager, installed, still_there) if installed or still_there else []
+    if not check:
+        if going:
+            manager.remove(going)
+        record.save(remembered(left, set(dependencies) - set(going)))
+    return going
 
 
 def work(module: AnsibleModule) -> None:
@@ -74,20 +108,15 @@ def work(module: AnsibleModule) -> None:
     names = [name for name in considered if (name in installed) != present]
     verb = "install" if present else "remove"
     try:
-        if names and not module.check_mode:
-            if present:
-                # Remembered first: what an interrupted installation leaves behind is ours as well.
-                record.save({"names": sorted({*ours, *names})})
-                manager.install(names)
-            else:
-                manager.remove(names)
-        if not present and not module.check_mode:
-            left = sorted(set(ours) - set(considered))
-            record.save({"names": left} if left else {})
+        if present and names and not module.check_mode:
+            install(manager, record, names)
+        elif not present:
+            names = remove(manager, record, considered, names, module.check_mode)
     except PackageError as error:
         module.fail_json(msg=f"{manager.name} could not {verb} {', '.join(names)}.\n{error}")
-    before = "".join(f"{name}\n" for name in considered if name in installed)
-    after = "".join(f"{name}\n" for name in considered) if present else ""
+    there = dict.fromkeys([*(name for name in considered if name in installed), *([] if present else names)])
+    wanted = considered if present else [name for name in there if name not in names]
+    before, after = ("".join(f"{name}\n" for name in packages) for packages in (there, wanted))
     diff = {"before_header": "packages", "after_header": "packages", "before": before, "after": after}
     module.exit_json(changed=bool(names), names=names, diff=[diff] if names else [])
 
