@@ -13,8 +13,8 @@ description:
   - Reads C(cluster.yml), validates it and places every rank, following C(cluster.lock.yml) beside it.
   - Every host gets C(nim_ranks), the ranks that it runs with everything their containers need.
   - Settings are variables of the group C(nim_cluster_nodes), so C(group_vars) and C(host_vars) win over them.
-  - Other files of the folder that name this plugin (C(cluster.lock.yml), C(gpus.yml), C(fabrics.yml), those
-    in C(contracts/)) belong to the description and add nothing of their own.
+  - Other files of the folder that name this plugin (C(cluster.lock.yml), C(gpus.yml), C(fabrics.yml),
+    C(stack.yml), those in C(contracts/)) belong to the description and add nothing of their own.
 requirements:
   - the Python package nimctl in the environment of ansible-core
 options:
@@ -53,7 +53,7 @@ else:
     IMPORT_ERROR = None
 
 NAME = "nimctl.multinode.cluster"
-BESIDE = ("cluster.lock.yml", "gpus.yml", "fabrics.yml")
+BESIDE = ("cluster.lock.yml", "gpus.yml", "fabrics.yml", "stack.yml")
 
 
 class InventoryModule(BaseInventoryPlugin):

@@ -27,6 +27,10 @@ class RejectedError(NimctlError):
     exit_code = REJECTED
 
 
+class RefusedError(RejectedError):
+    """A layer cannot be what is wanted on a host; nothing was changed. Says why and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a description.

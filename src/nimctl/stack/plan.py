@@ -12,8 +12,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from nimctl.errors import RejectedError
+from nimctl.errors import RefusedError
+from nimctl.stack import versions
 from nimctl.stack.host import Host
+from nimctl.stack.repositories import Repository
+from nimctl.stack.versions import Versions
+
+__all__ = [
+    "COSTS",
+    "AskError",
+    "Cost",
+    "LayerPlan",
+    "Mode",
+    "Offers",
+    "Question",
+    "RefusedError",
+    "Repository",
+]
 
 Mode = Literal["managed", "verify", "ignore"]
 Cost = Literal["none", "restart", "drain", "reboot"]
@@ -23,10 +38,6 @@ without ranks for a while, a reboot."""
 COSTS: tuple[Cost, ...] = ("none", "restart", "drain", "reboot")
 
 
-class RefusedError(RejectedError):
-    """A layer cannot be what is wanted on this host; nothing was changed. Says why and what to do."""
-
-
 class AskError(Exception):
     """A planner needs to know which versions a repository offers of these packages."""
 
@@ -34,25 +45,6 @@ class AskError(Exception):
         self.repository = repository
         self.names = tuple(names)
         super().__init__(f"{repository.id}: {', '.join(names)}")
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """A package repository, or a mirror of it, for one distribution.
-
-    ``kind`` is apt or dnf; ``url`` the base that apt or dnf is given; ``suite`` and ``components`` are
-    apt's (``/`` and none for a flat one); ``key_url`` holds one OpenPGP key, whose ``fingerprint`` (40
-    hexadecimal digits) it must have.
-    """
-
-    id: str
-    kind: Literal["apt", "dnf"]
-    url: str
-    key_url: str
-    fingerprint: str
-    suite: str = "/"
-    components: tuple[str, ...] = ()
-    architectures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +86,7 @@ class Question:
     ``context`` is what the caller knows besides the host, as literal values: ``locked`` (versions from
     the lock by layer), ``mirrors``, ``reboot_ok``, ``drained``, ``cluster`` and what a layer's own
     documentation names. ``plans`` are those of the layers before this one, where they are planned
-    together.
+    together. ``versions`` are the tables of what fits what, the user's own rows included.
     """
 
     host: Host
@@ -102,3 +94,4 @@ class Question:
     offers: Offers = field(default_factory=Offers)
     context: Mapping[str, Any] = field(default_factory=dict)
     plans: Mapping[str, LayerPlan] = field(default_factory=dict)
+    versions: Versions = field(default_factory=versions.load)

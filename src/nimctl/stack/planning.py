@@ -9,9 +9,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from nimctl.description import document
+from nimctl.stack import versions
 from nimctl.stack.host import Host
 from nimctl.stack.layers import LAYERS
 from nimctl.stack.plan import AskError, LayerPlan, Offers, Question, RefusedError, Repository
+from nimctl.stack.versions import Versions
 
 Ask = Callable[[Repository, tuple[str, ...]], Mapping[str, list[str]]]
 """Finds on the host which versions a repository offers of packages, newest first."""
@@ -43,9 +45,16 @@ def settings_of(layer: str, given: Mapping[str, Any]) -> Any:
 
 
 def ask_until_planned(
-    layer: str, probed: Mapping[str, Any], given: Mapping[str, Any], context: Mapping[str, Any], ask: Ask
+    layer: str,
+    probed: Mapping[str, Any],
+    given: Mapping[str, Any],
+    context: Mapping[str, Any],
+    ask: Ask,
+    *,
+    plans: Mapping[str, LayerPlan] | None = None,
+    tables: Versions | None = None,
 ) -> LayerPlan:
-    """The plan of one layer on one host. Raises RefusedError."""
+    """The plan of one layer on one host, where ``plans`` has those before it. Raises RefusedError."""
     if layer not in LAYERS:
         raise RefusedError(f"found the layer {layer!r}, expected one of {', '.join(LAYERS)}")
     planner = import_module(f"nimctl.stack.layers.{layer}")
@@ -54,11 +63,14 @@ def ask_until_planned(
     known: dict[str, dict[str, list[str]]] = {}
     while True:
         try:
-            plan: LayerPlan = planner.plan(Question(host, settings, Offers(known), context))
-        except AskError as question:
-            found = ask(question.repository, question.names)
-            answers = known.setdefault(question.repository.id, {})
+            question = Question(
+                host, settings, Offers(known), context, plans or {}, tables or versions.load()
+            )
+            plan: LayerPlan = planner.plan(question)
+        except AskError as unknown:
+            found = ask(unknown.repository, unknown.names)
+            answers = known.setdefault(unknown.repository.id, {})
             # A name that was not answered has no version, so that no planner asks for it twice.
-            answers.update({name: list(found.get(name, [])) for name in question.names})
+            answers.update({name: list(found.get(name, [])) for name in unknown.names})
         else:
             return plan

@@ -1,0 +1,152 @@
+"""The rows of the tables in ``nimctl/data/stack``: versions of the host stack and what fits what.
+
+What each field means stands at the top of its file there.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from nimctl.description.tables import Row
+
+ModuleKind = Literal["open", "proprietary"]
+Evidence = Literal["verified", "third-party", "inferred", "memory"]
+Number = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.+~-]*$")]
+DeviceId = Annotated[str, Field(pattern=r"^[0-9a-f]{4}$")]
+
+
+def _tuples(value: object) -> object:
+    """Lists of YAML as the tuples that a frozen row holds."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+Numbers = Annotated[tuple[Number, ...], BeforeValidator(_tuples)]
+Kinds = Annotated[tuple[ModuleKind, ...], BeforeValidator(_tuples)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_tuples)]
+Branches = Annotated[tuple[int, ...], BeforeValidator(_tuples)]
+DeviceIds = Annotated[tuple[DeviceId, ...], BeforeValidator(_tuples)]
+Ranges = Annotated[tuple[tuple[DeviceId, DeviceId], ...], BeforeValidator(_tuples)]
+
+
+class Marked(Row):
+    """A row that says how sure it is."""
+
+    evidence: Evidence = Field(description="How sure the row is")
+
+
+class Generation(Marked):
+    """A generation of GPUs."""
+
+    modules: Kinds = Field(min_length=1)
+    open_from: int | None = None
+    first_branch: int
+    last_branch: int | None = None
+    ids: Ranges = ()
+
+
+class Device(Marked):
+    """A PCI device that is a GPU."""
+
+    name: str
+    generation: str
+    models: Names = ()
+    nvlink: int = 0
+    switched: bool = False
+    imex: bool = False
+
+
+class Branch(Marked):
+    """A branch of the driver; ``number`` is its name."""
+
+    number: int = 0
+    type: Literal["lts", "production", "new-feature", "unknown"]
+    end_of_life: Annotated[str, Field(pattern=r"^(past|20[0-9]{2}-[01][0-9])$")] | None = None
+    version: Number | None = None
+    versions: Numbers = ()
+    modules: Kinds = Field(min_length=1)
+    doubtful_modules: Kinds = ()
+    suffixed: bool
+    suffixed_fabric: bool
+
+
+class NvLink(Marked):
+    """A generation of NVLink, where switches join the GPUs."""
+
+    switches: DeviceIds = ()
+    first_branch: int
+    modules: Kinds = Field(min_length=1)
+    kernel: Number | None = None
+    kernel_modules: Names = ()
+    packages: Names = ()
+
+
+class Toolkit(Marked):
+    """A version of the container toolkit; ``version`` is its name."""
+
+    version: str = ""
+    default: bool = False
+    cdi: Number
+    refresh: bool = False
+
+
+class Cdi(Marked):
+    """A version of the CDI specification, with the first version of each engine that reads it."""
+
+    engines: dict[str, Number]
+
+
+class Doca(Marked):
+    """A version of DOCA-OFED; ``version`` is its name."""
+
+    version: str = ""
+    default: bool = False
+    ofed: Number
+    lts: bool = False
+    distributions: dict[str, str]
+
+
+class Nccl(Marked):
+    """A version of NCCL; ``version`` is its name."""
+
+    version: str = ""
+    default: bool = False
+    cuda: Number
+
+
+class Distribution(Marked):
+    """A release of a distribution; ``name`` is its name, such as ubuntu-24.04."""
+
+    name: str = ""
+    ids: Names = Field(min_length=1)
+    version: Number
+    manager: Literal["apt", "dnf"]
+    architectures: dict[str, str]
+    folder: str
+    key: str | None = None
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")] | None = None
+    first_branch: int | None = None
+    own_branches: Branches = ()
+    driver_lock: Literal["pinning", "stream", "versionlock"]
+    ansible_core: Number
+    tried: str = ""
+
+
+class Publisher(Marked):
+    """Who publishes packages."""
+
+    base: str
+    apt: str
+    dnf: str
+    suite: str
+    key: str
+    arm: str = ""
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")] | None = None
+
+
+class Rule(Marked):
+    """What has to fit across layers, with the reason."""
+
+    says: str
+    minimum: Number | None = None
