@@ -53,6 +53,13 @@ def merge(existing: Json, values: Json, defaults: Sequence[Json], record: Json) 
     return result, {"leaves": leaves, "created": created} if leaves else {}
 
 
+def together(former: Json, coming: Json) -> Json:
+    """A record that holds whether or not the document was written: what neither put in place is ignored."""
+    if not former or not coming:
+        return former or coming
+    return {key: [*former.get(key, []), *coming.get(key, [])] for key in ("leaves", "created")}
+
+
 def without(document: Json, record: Mapping[str, Any]) -> Json:
     """The document without what the record says is ours; what others changed since stays."""
     result = copy.deepcopy(document)

@@ -73,8 +73,12 @@ images:
   elements: str
 """
 
+import fcntl
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -92,15 +96,53 @@ def pull(engine: Engine, image: str, login: dict | None) -> tuple[int, str, str]
     """Pull with a login that exists for this moment only."""
     if login is None:
         return engine.pull(image, None)
-    SECRETS.mkdir(mode=0o700, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="pull-", dir=SECRETS))
-    try:
+    with private_folder() as folder:
         config = folder / "config.json"
         config.touch(mode=0o600)
         config.write_text(auth_file(login))
         return engine.pull(image, folder)
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder that is locked as long as this process lives, so that no other takes it for left behind."""
+    SECRETS.mkdir(mode=0o700, exist_ok=True)
+    with locked(SECRETS):
+        folder = Path(tempfile.mkdtemp(prefix="pull-", dir=SECRETS))
+        ours = os.open(folder, os.O_RDONLY)
+        fcntl.flock(ours, fcntl.LOCK_EX)
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder)
+        os.close(ours)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Wait for the lock of a folder, and hold it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def sweep() -> None:
+    """Remove what killed pulls have left; the pulls of other runs, for other clusters, go on."""
+    if not SECRETS.is_dir():
+        return
+    with locked(SECRETS):
+        for folder in SECRETS.glob("pull-*"):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(handle)
 
 
 def work(module: AnsibleModule) -> None:
@@ -108,10 +150,7 @@ def work(module: AnsibleModule) -> None:
     missing = [image for image in module.params["images"] if not engine.has_image(image)]
     if module.check_mode or module.params["only_look"]:
         module.exit_json(changed=bool(missing), images=missing)
-    if SECRETS.is_dir():
-        # What a run that was killed has left there.
-        for folder in SECRETS.glob("pull-*"):
-            shutil.rmtree(folder)
+    sweep()
     for image in missing:
         login = login_for(image, module.params["logins"])
         status, out, err = pull(engine, image, login)

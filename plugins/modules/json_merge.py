@@ -77,6 +77,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.jsonmerge import 
     ConflictError,
     changed_keys,
     merge,
+    together,
 )
 
 
@@ -113,6 +114,9 @@ def work(module: AnsibleModule) -> None:
     written = "" if made_by_us and not after else json.dumps(after, indent=2) + "\n"
     modified = Path(path).stat().st_mtime if text is not None else 0.0
     if not module.check_mode:
+        if changed and remembered:
+            # First, so that an interruption between the two leaves no key that nobody remembers.
+            record.save({**together(record.content, remembered), "file": made_by_us})
         if changed and written:
             mode, uid, gid = attributes(path) if text is not None else (0o644, 0, 0)
             write_atomic(path, written, mode, uid, gid)

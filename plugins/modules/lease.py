@@ -6,10 +6,11 @@ module: lease
 short_description: Keep two controllers from changing a cluster at the same time
 description:
   - Takes or gives back the lease of a cluster on a node, C(/var/lib/nimctl/CLUSTER/lease.json).
-  - A lease of another run is an error that names its owner, its age and how to break it. One run may take it
-    again and
-    again; a lease that the same person's dead process left behind on the same controller is taken over.
-  - Giving it back writes one line to C(history.jsonl) beside it.
+  - A lease of another run is not taken; the result names its owner, its age and how to break it. One run may
+    take it again and again, which renews it; a lease that the same person's dead process left behind on the
+    same controller is taken over.
+  - A run that ends gives it back, which writes one line to C(history.jsonl) beside it. A run that died or
+    failed does not; its lease ends by itself.
   - Never reports a change. Check mode only looks, and warns.
   - Runs on the controller first, which knows the owner, the run and whether an earlier run still lives.
 version_added: 0.1.0
@@ -19,14 +20,15 @@ options:
     type: str
     required: true
   state:
-    description: Take it or give it back.
+    description: Take or renew it, give it back at the end of a run, or V(returned), because the run cannot
+      begin; then it is not part of the history.
     type: str
-    choices: [taken, released]
+    choices: [taken, released, returned]
     default: taken
   hours:
-    description: How long the lease holds if nobody gives it back.
+    description: How long the lease holds if nobody renews it or gives it back.
     type: int
-    default: 12
+    default: 2
   breaking:
     description: Run whose lease is to be broken.
     type: str
@@ -56,6 +58,10 @@ holder:
   description: The lease of somebody else that stands in the way.
   returned: when there is one
   type: dict
+refused:
+  description: Why this run must not go on, for a person. In check mode a warning says it instead.
+  returned: when there is such a lease, outside check mode
+  type: str
 """
 
 import fcntl
@@ -87,7 +93,7 @@ def work(module: AnsibleModule) -> None:
         if module.params["state"] == "taken":
             _take(module, folder / "lease.json")
         else:
-            _release(module, folder)
+            _give_back(module, folder)
     module.exit_json(changed=False)
 
 
@@ -95,8 +101,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "cluster": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["taken", "released"], "default": "taken"},
-            "hours": {"type": "int", "default": 12},
+            "state": {"type": "str", "choices": ["taken", "released", "returned"], "default": "taken"},
+            "hours": {"type": "int", "default": 2},
             "breaking": {"type": "str", "default": ""},
             "purpose": {"type": "str", "default": ""},
             "identity": {"type": "dict", "default": {}},
@@ -128,17 +134,25 @@ def _take(module: AnsibleModule, path: Path) -> None:
             )
         return
     if other:
-        module.fail_json(msg=refusal(module.params["cluster"], other, now), holder=other)
+        said = refusal(module.params["cluster"], other, now)
+        module.fail_json(msg=said, holder=other, refused=said)
     since = present["since"] if present and present["run"] == identity["run"] else now
     lease = {**identity, "since": since, "expires": now + 3600 * module.params["hours"]}
     write_atomic(path, json.dumps(lease, sort_keys=True) + "\n", 0o644)
 
 
-def _release(module: AnsibleModule, folder: Path) -> None:
+def _give_back(module: AnsibleModule, folder: Path) -> None:
     identity = module.params["identity"]
     present = _present(folder / "lease.json")
     if not present or present["run"] != identity["run"]:
         return
+    if module.params["state"] == "released":
+        _note_down(module, folder, present)
+    (folder / "lease.json").unlink()
+
+
+def _note_down(module: AnsibleModule, folder: Path, present: dict) -> None:
+    identity = module.params["identity"]
     entry = {
         "run": identity["run"],
         "owner": identity["owner"],
@@ -149,7 +163,6 @@ def _release(module: AnsibleModule, folder: Path) -> None:
     history = folder / "history.jsonl"
     lines = [*(read(history) or "").splitlines(), json.dumps(entry, sort_keys=True)][-HISTORY_LINES:]
     write_atomic(history, "".join(f"{line}\n" for line in lines), 0o644)
-    (folder / "lease.json").unlink()
 
 
 if __name__ == "__main__":

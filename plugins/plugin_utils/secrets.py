@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,18 @@ def read_secret(
     elif source.get("file"):
         path = Path(source["file"])
         try:
+            mode = path.stat().st_mode
             value = path.read_text(encoding="utf-8")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise SecretError(
-                f"{need} needs the secret {name}, and {path} cannot be read: {error.strerror}."
+                f"{need} needs the secret {name}, and {path} cannot be read: {reason}."
             ) from error
+        if mode & stat.S_IROTH:
+            raise SecretError(
+                f"{need} needs the secret {name}, and everybody on this machine can read {path}. "
+                f"Run: chmod 600 {path}"
+            )
         where = f"{path} is empty."
     else:
         value = str(variable(source["vault"]) or "")

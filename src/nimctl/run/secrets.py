@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -57,14 +58,18 @@ def check(placement: Placement, nodes: Iterable[str] | None = None) -> None:
                 f"{where}, but the description has no secrets.{name}; add to cluster.yml: "
                 f"secrets: {{{name}: {{env: {name.upper()}}}}}"
             )
-        elif source.env and not os.environ.get(source.env):
+        elif source.env and not _value(placement.cluster, source):
             missing.append(
                 f"{where}, and the description reads it from the environment variable {source.env}, which is "
                 f"not set; run: export {source.env}=... (or name a file: secrets.{name}.file)"
             )
         elif source.file:
             path = _path(placement.cluster, source.file)
-            if _file(path) is None:
+            if _readable_by_all(path):
+                missing.append(
+                    f"{where}, and everybody on this machine can read {path}; run: chmod 600 {path}"
+                )
+            elif _file(path) is None:
                 missing.append(
                     f"{where}, and the description reads it from {path}, which is missing, empty or not "
                     "readable; write the value into that file and run chmod 600 on it"
@@ -81,7 +86,7 @@ def values(cluster: Cluster) -> list[str]:
 
 def _value(cluster: Cluster, source: SecretSource) -> str | None:
     if source.env:
-        return os.environ.get(source.env)
+        return os.environ.get(source.env, "").strip() or None
     return _file(_path(cluster, source.file)) if source.file else None
 
 
@@ -95,6 +100,13 @@ def _file(path: Path) -> str | None:
         return path.read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def _readable_by_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _registry(rank: Rank) -> str:

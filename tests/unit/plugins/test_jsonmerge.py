@@ -3,6 +3,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.jsonmerge import 
     ConflictError,
     changed_keys,
     merge,
+    together,
     without,
 )
 from hypothesis import given
@@ -90,3 +91,17 @@ def test_merging_again_changes_nothing(existing, values, defaults):
     except ConflictError:
         return
     assert put(result, values, defaults, record) == (result, record)
+
+
+@given(DOCUMENTS, DOCUMENTS, DOCUMENTS)
+def test_a_record_of_both_gives_back_what_was_there_whether_or_not_the_document_was_written(
+    document, first, second
+):
+    try:
+        former, ours = put(document, first)
+        coming, both = put(former, second, record=ours)
+    except ConflictError:
+        return
+    record = together(ours, both)
+    assert without(former, record) == document
+    assert without(coming, record) == document

@@ -13,6 +13,7 @@ def test_from_the_environment(monkeypatch):
 
 def test_from_a_file(tmp_path):
     (tmp_path / "key").write_text("value\n")
+    (tmp_path / "key").chmod(0o600)
     assert read({"ngc_api_key": {"file": str(tmp_path / "key")}}) == "value"
 
 
@@ -37,5 +38,21 @@ def test_a_secret_that_cannot_be_read_says_what_needs_it_and_what_to_do(sources,
 
 def test_a_secret_never_stands_in_a_message(tmp_path):
     (tmp_path / "key").write_text("  \n")
+    (tmp_path / "key").chmod(0o600)
     with pytest.raises(SecretError, match="is empty"):
+        read({"ngc_api_key": {"file": str(tmp_path / "key")}})
+
+
+def test_a_file_that_everybody_can_read_is_refused(tmp_path):
+    (tmp_path / "key").write_text("value\n")
+    (tmp_path / "key").chmod(0o644)
+    with pytest.raises(SecretError, match=r"everybody .* chmod 600") as error:
+        read({"ngc_api_key": {"file": str(tmp_path / "key")}})
+    assert "value" not in str(error.value)
+
+
+def test_a_file_that_is_not_text_is_no_secret(tmp_path):
+    (tmp_path / "key").write_bytes(b"\xff\xfe")
+    (tmp_path / "key").chmod(0o600)
+    with pytest.raises(SecretError, match="is not text"):
         read({"ngc_api_key": {"file": str(tmp_path / "key")}})

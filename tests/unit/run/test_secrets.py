@@ -33,6 +33,13 @@ def test_a_secret_that_is_set_is_enough(target, monkeypatch):
     secrets.check(target.placement)
 
 
+def test_a_secret_that_is_blank_is_not_set(target, monkeypatch):
+    monkeypatch.setenv("PULL_KEY", "  \n")
+    with pytest.raises(RejectedError, match="is not set"):
+        secrets.check(target.placement)
+    assert secrets.values(target.placement.cluster) == []
+
+
 def test_a_key_that_a_rank_needs_itself_is_needed(target):
     first, *rest = target.placement.ranks
     placement = dataclasses.replace(
@@ -48,7 +55,11 @@ def test_a_file_secret_is_read_beside_the_description(inventory, monkeypatch):
     (inventory / "cluster.yml").write_text(text)
     (inventory / "keys").mkdir()
     (inventory / "keys" / "pull").write_text(KEY + "\n")
+    (inventory / "keys" / "pull").chmod(0o644)
     placement = load(inventory).placement
+    with pytest.raises(RejectedError, match=r"everybody .* chmod 600"):
+        secrets.check(placement)
+    (inventory / "keys" / "pull").chmod(0o600)
     secrets.check(placement)
     assert KEY in secrets.values(placement.cluster)
     (inventory / "keys" / "pull").write_text("\n")
