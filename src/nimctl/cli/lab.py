@@ -71,6 +71,13 @@ def up(
         int | None,
         typer.Option("--gpus", help="Stand-ins for GPUs per node: device files that are not GPUs."),
     ] = None,
+    driver: Annotated[
+        str | None,
+        typer.Option(
+            "--driver",
+            help="What the nodes are: container, or vm for virtual machines with a kernel of their own.",
+        ),
+    ] = None,
     inventory: OptionalInventory = None,
     subnet: Annotated[
         str | None, typer.Option("--subnet", help="The lab's network. [default: a free /24]")
@@ -84,7 +91,7 @@ def up(
     folder = inventory or Path("inventories") / name
     signal.signal(signal.SIGINT, _interrupt)
     try:
-        result = lab_up.up(lab_up.Wish(name, nodes, container_engine, gpus, folder, subnet), _say)
+        result = lab_up.up(lab_up.Wish(name, nodes, container_engine, gpus, folder, subnet, driver), _say)
     except KeyboardInterrupt:
         _say(
             f"interrupted. `nimctl lab up` carries on; `nimctl lab down --name {name}` removes what there is."
@@ -210,6 +217,14 @@ def stop(node: NodeArgument, name: NameOption = "lab", output: FormatOption = "t
     as_json = _checked(output)
     with _faulty(name) as field:
         _tell(faults.stop(field, node), as_json)
+
+
+@fault.command()
+def freeze(node: NodeArgument, name: NameOption = "lab", output: FormatOption = "text") -> None:
+    """Let a node stand still: its connections stay open, and nobody answers on them."""
+    as_json = _checked(output)
+    with _faulty(name) as field:
+        _tell(faults.freeze(field, node), as_json)
 
 
 @fault.command()

@@ -19,6 +19,7 @@ class Lab:
     registry: str
     container_engine: str
     gpus: int
+    driver: str = "container"
 
 
 def render(lab: Lab) -> str:
@@ -45,6 +46,16 @@ def write(lab: Lab, file: Path) -> bool:
 
 def _fingerprint(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def _layers(lab: Lab) -> str:
+    """Which layers of the stack nobody looks after."""
+    reason = "container: these layers of a real machine are not its own"
+    layers = ["driver", "container_toolkit", "rdma", "nccl", "tuning", "firewall"]
+    if lab.driver == "vm":
+        reason = "virtual machine without GPUs"
+        layers = ["driver", "container_toolkit", "nccl"]
+    return f"  # A lab node is a {reason}.\n" + "".join(f"  {layer}: {{mode: ignore}}\n" for layer in layers)
 
 
 def _body(lab: Lab) -> str:
@@ -78,14 +89,7 @@ stack:
         ca: .lab/ca.crt
         username: $oauthtoken
         password: ngc_api_key        # an entry under secrets, never the key itself
-  # A lab node is a container: these layers of a real machine are not its own.
-  driver: {{mode: ignore}}
-  container_toolkit: {{mode: ignore}}
-  rdma: {{mode: ignore}}
-  nccl: {{mode: ignore}}
-  tuning: {{mode: ignore}}
-  firewall: {{mode: ignore}}
-
+{_layers(lab)}
 nodes:
   - hosts: {hosts}
     addresses: {addresses}

@@ -12,10 +12,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from nimctl.errors import NimctlError, RejectedError
-from nimctl.lab import inside
-from nimctl.lab.command import CommandError
+from nimctl.lab import inside, vm
+from nimctl.lab.command import CommandError, run
 from nimctl.lab.containers import Container, Containers
 from nimctl.lab.inside import Inside
 from nimctl.lab.names import Names
@@ -113,6 +114,9 @@ class Field:
         Raises:
             CommandError: it failed.
         """
+        if inside.driver_of(container) == "vm":
+            entry = vm.ssh(Path(self.lab.inventory or "") / ".lab", container.labels[inside.ADDRESS])
+            return run((*entry, "sh", "-s"), data=script.encode(), timeout=120).stdout
         done = self.engine("exec", "--interactive", container.name, "sh", "-s", data=script.encode())
         return done.stdout
 
@@ -123,6 +127,8 @@ class Field:
 
     def _on(self, name: str) -> tuple[str, ...]:
         container = self.lab.nodes[name]
+        if container.state == "paused":
+            return ("freeze",)
         if not container.running:
             return ("stop",)
         return read_faults(self.sh(container, _PROBE))
@@ -165,6 +171,17 @@ def stop(field: Field, name: str) -> Outcome:
         field.engine("stop", "--time=0", container.name)
         _require(not field.again().lab.nodes[name].running, f"{name} still runs after its power was cut.")
     return Outcome(f"stop {name}", container.running)
+
+
+def freeze(field: Field, name: str) -> Outcome:
+    """Let a node stand still as it is: its connections stay open and nobody answers on them."""
+    container = field.node(name, running=False)
+    frozen = container.state == "paused"
+    if not frozen:
+        field.node(name)
+        field.engine("pause", container.name)
+        _require(field.again().lab.nodes[name].state == "paused", f"{name} was not frozen.")
+    return Outcome(f"freeze {name}", not frozen)
 
 
 def cut(field: Field, one: str, other: str) -> Outcome:
@@ -274,7 +291,9 @@ def _drop(field: Field, node: Container, peer: Container, fault: str, condition:
 
 def _heal(field: Field, name: str) -> None:
     container = field.lab.nodes[name]
-    if not container.running:
+    if container.state == "paused":
+        field.engine("unpause", container.name)
+    elif not container.running:
         field.engine("start", container.name)
         _await_boot(field, container)
     field.sh(
@@ -304,9 +323,9 @@ def _await_boot(field: Field, container: Container) -> None:
     """Wait until systemd has started everything.
 
     Raises:
-        NimctlError: it has not within a minute.
+        NimctlError: it has not within a minute, a virtual machine within some.
     """
-    deadline = time.monotonic() + _HEAL_SECONDS
+    deadline = time.monotonic() + (vm.SECONDS if inside.driver_of(container) == "vm" else _HEAL_SECONDS)
     while True:
         try:
             state = field.sh(container, "systemctl is-system-running; true").strip()

@@ -271,7 +271,7 @@ class Workshop:
 
 
 def _packages(recipe: Recipe) -> str:
-    names = " ".join(value for _, value in recipe.variables)
+    names = " ".join(value for name, value in recipe.variables if name.endswith("PACKAGES"))
     return f" (downloads from the Debian mirror: {names})" if names else ""
 
 

@@ -15,6 +15,7 @@ SPEC = f"{LABEL}.spec"
 ADDRESS = f"{LABEL}.address"
 ENGINE = f"{LABEL}.engine"
 GPUS = f"{LABEL}.gpus"
+DRIVER = f"{LABEL}.driver"
 INVENTORY = f"{LABEL}.inventory"
 
 
@@ -39,6 +40,16 @@ class Inside:
     def address(self, node: str) -> str:
         """The address of a node."""
         return self.nodes[node].labels[ADDRESS]
+
+    @property
+    def driver(self) -> str:
+        """What the nodes are: ``container`` or ``vm``."""
+        return driver_of(next(iter(self.nodes.values()), None))
+
+
+def driver_of(container: Container | None) -> str:
+    """Whether a node is a ``container`` itself or runs a virtual machine, ``vm``."""
+    return container.labels.get(DRIVER, "container") if container else "container"
 
 
 def look(engine: Containers, names: Names) -> Inside:

@@ -49,11 +49,14 @@ class Names:
         """The container that is a node."""
         return f"nimctl-{self.lab}-{node}"
 
-    def volumes(self, node: str) -> dict[str, str]:
+    def volumes(self, node: str, driver: str = "container") -> dict[str, str]:
         """The node's volumes, by the folder that each holds.
 
-        Images in a node lie on a volume because overlay file systems do not stack.
+        Images in a node lie on a volume because overlay file systems do not stack; a virtual machine has its
+        disk on one.
         """
+        if driver == "vm":
+            return {"/vm/state": f"nimctl-{self.lab}-{node}-disk"}
         return {
             "/var/lib/containers": f"nimctl-{self.lab}-{node}-containers",
             "/var/lib/docker": f"nimctl-{self.lab}-{node}-docker",

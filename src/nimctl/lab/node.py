@@ -31,7 +31,7 @@ def node_files(host_key: Path, authorized_key: Path, machine: Machine, gpus: int
         "/etc/ssh/ssh_host_ed25519_key": File(host_key.read_bytes(), 0o600),
         "/etc/ssh/ssh_host_ed25519_key.pub": File(own),
         # systemd would take it from the machine below, the same for every node.
-        "/etc/machine-id": File(hashlib.sha256(own).hexdigest()[:32].encode() + b"\n", 0o444),
+        "/etc/machine-id": File(machine_id(host_key).encode() + b"\n", 0o444),
         f"/etc/ssh/authorized_keys/{USER}": File(public),
         "/etc/ssh/authorized_keys/root": File(public),
     }
@@ -40,6 +40,11 @@ def node_files(host_key: Path, authorized_key: Path, machine: Machine, gpus: int
     if gpus:
         files.update(_gpu_files(gpus))
     return files
+
+
+def machine_id(host_key: Path) -> str:
+    """The machine id of a node: 32 hexadecimal digits that follow from its host key."""
+    return hashlib.sha256(host_key.with_suffix(".pub").read_bytes()).hexdigest()[:32]
 
 
 def _runtime_files() -> Files:

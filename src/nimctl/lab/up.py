@@ -14,16 +14,15 @@ from functools import partial
 from pathlib import Path
 
 from nimctl.errors import NimctlError, RejectedError
-from nimctl.lab import apt, describe, inside, subnet
-from nimctl.lab.command import CommandError, interrupted
+from nimctl.lab import apt, describe, inside, subnet, vm
+from nimctl.lab.command import CommandError, interrupted, run
 from nimctl.lab.containers import Containers, detect
 from nimctl.lab.images import Images, Workshop, cache_folder, recipes
 from nimctl.lab.inside import Changes, Inside
 from nimctl.lab.keys import Keys
 from nimctl.lab.lock import locked
-from nimctl.lab.machine import Machine
 from nimctl.lab.names import LABEL, Names, node_names
-from nimctl.lab.node import node_files
+from nimctl.lab.node import USER, node_files
 from nimctl.lab.registry import Registry
 from nimctl.lab.rehearsal import rehearsal_image
 from nimctl.lab.seed import REPOSITORY, TAG, seeded_registry
@@ -45,6 +44,16 @@ class Wish:
     gpus: int | None
     inventory: Path
     subnet: str | None
+    driver: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all nodes of a lab have in common."""
+
+    driver: str
+    container_engine: str
+    gpus: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +148,15 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
             f"{before.inventory}, another --name, or take it down first."
         )
     nodes = node_names(len(before.nodes) or 2 if wish.nodes is None else wish.nodes)
-    container_engine, gpus = _settings(wish, before)
+    settings = _settings(wish, before)
     asked = subnet.parse(wish.subnet) if wish.subnet else None
     keys = Keys(wish.inventory / ".lab")
-    images = _images(workshop)
+    images = _images(workshop, settings.driver)
     engine = engine.probed(images.node)
     network = _network(engine, names, wish, before, asked, say)
     plan = subnet.Plan(network)
     keys.prepare(nodes, plan.registry)
-    parts = _parts(engine, names, nodes, plan, keys, images, gpus, container_engine)
+    parts = _parts(engine, names, nodes, plan, keys, images, settings)
     existing = dict(before.nodes)
     if before.registry:
         existing[REGISTRY] = before.registry
@@ -159,12 +168,18 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
     keys.write_known_hosts(addresses)
     registry = Registry(plan.registry, keys)
     lab = describe.Lab(
-        wish.name, tuple(nodes), tuple(addresses.values()), registry.host, container_engine, gpus
+        wish.name,
+        tuple(nodes),
+        tuple(addresses.values()),
+        registry.host,
+        settings.container_engine,
+        settings.gpus,
+        settings.driver,
     )
     described = describe.write(lab, wish.inventory / "cluster.yml")
     if not described:
         say(f"{wish.inventory}/cluster.yml was changed by somebody and stays as it is")
-    _wait(addresses, registry, say)
+    _wait(addresses, registry, keys, settings.driver, say)
     for reference in registry.outdated(wish.inventory):
         say(
             f"{reference} was made again and has another digest than the lock names: "
@@ -175,7 +190,7 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
         engine=engine.kind,
         subnet=str(network),
         inventory=wish.inventory,
-        container_engine=container_engine,
+        container_engine=settings.container_engine,
         nodes={node: (addresses[node], _change(changes, node)) for node in nodes},
         removed=changes.remove,
         registry=registry.host,
@@ -185,9 +200,12 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
     )
 
 
-def _images(workshop: Workshop) -> Images:
+def _images(workshop: Workshop, driver: str) -> Images:
     """Make the images that are missing, all at once."""
-    node, registry = recipes(apt.detect())
+    sources = apt.detect()
+    node, registry = recipes(sources)
+    if driver == "vm":
+        node = vm.recipe(sources)
     with ThreadPoolExecutor(max_workers=3) as pool:
         jobs = [
             pool.submit(workshop.made, registry),
@@ -198,16 +216,19 @@ def _images(workshop: Workshop) -> Images:
         return Images(jobs[2].result(), filled)
 
 
-def _settings(wish: Wish, before: Inside) -> tuple[str, int]:
-    """Container engine and GPU stand-ins: as wished, else as the lab has them, else podman and none."""
+def _settings(wish: Wish, before: Inside) -> Settings:
+    """As wished, else as the lab has it, else containers with podman and without GPU stand-ins."""
     labels = next(iter(before.nodes.values())).labels if before.nodes else {}
+    driver = wish.driver or before.driver
+    if driver not in ("container", "vm"):
+        raise RejectedError(f"--driver {driver}: container or vm.")
     engine = wish.container_engine or labels.get(inside.ENGINE) or "podman"
     if engine not in ("podman", "docker"):
         raise RejectedError(f"--container-engine {engine}: podman or docker.")
     gpus = wish.gpus if wish.gpus is not None else int(labels.get(inside.GPUS) or 0)
     if not 0 <= gpus <= 8:
         raise RejectedError(f"--gpus {gpus}: a node has 0 to 8 stand-ins.")
-    return engine, gpus
+    return Settings(driver, engine, gpus)
 
 
 def _network(
@@ -266,17 +287,12 @@ def _parts(
     plan: subnet.Plan,
     keys: Keys,
     images: Images,
-    gpus: int,
-    container_engine: str,
+    settings: Settings,
 ) -> dict[str, Part]:
     """Everything that shall run, by name."""
-    machine = engine.machine
-    assert machine
     parts = {REGISTRY: _registry_part(engine, names, plan, keys, images)}
     for node in nodes:
-        parts[node] = _node_part(
-            engine, names, node, plan.node(node), keys, images, gpus, container_engine, machine
-        )
+        parts[node] = _node_part(engine, names, node, plan, keys, images, settings)
     return parts
 
 
@@ -307,32 +323,41 @@ def _node_part(
     engine: Containers,
     names: Names,
     node: str,
-    address: str,
+    plan: subnet.Plan,
     keys: Keys,
     images: Images,
-    gpus: int,
-    container_engine: str,
-    machine: Machine,
+    settings: Settings,
 ) -> Part:
+    address, host_key, public = plan.node(node), keys.host_key(node), keys.ssh_key.with_suffix(".pub")
+    options: tuple[str, ...]
+    if settings.driver == "vm":
+        options = vm.options(host_key, node, address)
+        files = vm.files(host_key, public, node, address, plan.network, settings.gpus)
+        command: tuple[str, ...] = ()
+    else:
+        assert engine.machine
+        options = (*engine.node_options(), "--shm-size=2g")
+        files = node_files(host_key, public, engine.machine, settings.gpus)
+        command = ("/sbin/init",)
     return Part(
         name=names.container(node),
         role="node",
         image=images.node,
         address=address,
         options=(
-            *engine.node_options(),
+            *options,
             f"--label={inside.NODE}={node}",
-            f"--label={inside.ENGINE}={container_engine}",
-            f"--label={inside.GPUS}={gpus}",
+            f"--label={inside.DRIVER}={settings.driver}",
+            f"--label={inside.ENGINE}={settings.container_engine}",
+            f"--label={inside.GPUS}={settings.gpus}",
             f"--hostname={node}",
             f"--network-alias={node}",
             "--restart=always",
             "--stop-timeout=30",
-            "--shm-size=2g",
         ),
-        volumes=tuple(sorted(names.volumes(node).items())),
-        files=node_files(keys.host_key(node), keys.ssh_key.with_suffix(".pub"), machine, gpus),
-        command=("/sbin/init",),
+        volumes=tuple(sorted(names.volumes(node, settings.driver).items())),
+        files=files,
+        command=command,
     )
 
 
@@ -356,11 +381,13 @@ def _apply(engine: Containers, names: Names, parts: dict[str, Part], changes: Ch
 
 def _remove(engine: Containers, names: Names, node: str) -> None:
     engine.remove_container(names.container(node))
-    for volume in names.volumes(node).values():
+    for volume in (*names.volumes(node).values(), *names.volumes(node, "vm").values()):
         engine("volume", "rm", "--force", volume, check=False)
 
 
 def _start(engine: Containers, part: Part) -> None:
+    # A frozen one cannot be started; on any other this has no effect.
+    engine("unpause", part.name, check=False)
     engine("start", part.name)
 
 
@@ -390,12 +417,17 @@ def _make(engine: Containers, names: Names, part: Part) -> None:
     engine("start", part.name)
 
 
-def _wait(addresses: dict[str, str], registry: Registry, say: Say) -> None:
+def _wait(addresses: dict[str, str], registry: Registry, keys: Keys, driver: str, say: Say) -> None:
     """Wait until every node answers by SSH and the registry by TLS."""
-    deadline = time.monotonic() + _READY_SECONDS
+    seconds = vm.SECONDS if driver == "vm" else _READY_SECONDS
+    deadline = time.monotonic() + seconds
     with ThreadPoolExecutor(max_workers=9) as pool:
         jobs = {
-            pool.submit(_answers, partial(_ssh_banner, address), deadline): node
+            pool.submit(
+                _answers,
+                partial(_ssh_login, keys, address) if driver == "vm" else partial(_ssh_banner, address),
+                deadline,
+            ): node
             for node, address in addresses.items()
         }
         jobs[pool.submit(_answers, registry.answers, deadline)] = REGISTRY
@@ -403,7 +435,7 @@ def _wait(addresses: dict[str, str], registry: Registry, say: Say) -> None:
     if silent:
         lines = "\n".join(f"  {name}: {error}" for name, error in silent.items())
         raise NimctlError(
-            f"Started, but no answer within {_READY_SECONDS} s from:\n{lines}\n"
+            f"Started, but no answer within {seconds} s from:\n{lines}\n"
             "Look inside with `nimctl lab shell NODE -- journalctl -b`, or take it down: `nimctl lab down`."
         )
     say("every node answers by SSH")
@@ -426,6 +458,13 @@ def _ssh_banner(address: str) -> None:
     with socket.create_connection((address, 22), timeout=3) as connection:
         if not connection.recv(16).startswith(b"SSH-"):
             raise OSError("port 22 is open but does not speak SSH")
+
+
+def _ssh_login(keys: Keys, address: str) -> None:
+    """A machine answers on port 22 some time before it lets users in."""
+    done = run((*vm.ssh(keys.folder, address, USER), "true"), check=False, timeout=20)
+    if done.returncode:
+        raise OSError(done.stderr.strip() or "no login by SSH")
 
 
 def _change(changes: Changes, node: str) -> str:
