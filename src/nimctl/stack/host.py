@@ -25,11 +25,27 @@ class System(Part):
     codename: str = ""
     like: tuple[str, ...] = Field((), description="ID_LIKE of os-release")
     architecture: str = Field("x86_64", description="As uname -m says it")
+    vendor: str = Field("", description="Of the machine, from DMI")
+    product: str = Field("", description="Of the machine, from DMI, such as DGXH100")
     kernel: str = Field("", description="Release of the running kernel")
+    kernels: tuple[str, ...] = Field((), description="Releases of all installed kernels")
+    options: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="CONFIG_* of the running kernel that matter: y, m or n; empty: unknown",
+    )
     headers: bool = Field(False, description="The headers of the running kernel are installed")
     container: str = Field("", description="What the host runs in, such as podman; empty for a machine")
     secure_boot: bool | None = Field(None, description="None where there is no EFI")
+    signing_key: str = Field(
+        "", description="Of DKMS: made, or enrolled where the firmware trusts it; empty where there is none"
+    )
+    lockdown: str = Field(
+        "", description="none, integrity or confidentiality; empty where the kernel has none"
+    )
+    boot_id: str = Field("", description="Another one after each boot")
+    reboot_required: bool = Field(False, description="The distribution asks for a reboot")
     systemd: bool = Field(False, description="systemd is PID 1")
+    cgroup: int = Field(0, description="1 or 2")
     cpus: int = 0
     memory_mib: int = 0
     command_line: str = Field("", description="/proc/cmdline")
@@ -43,6 +59,7 @@ class PciDevice(Part):
     subsystem: str = ""
     device_class: str = ""
     driver: str = ""
+    model: str = Field("", description="Of a GPU, as its loaded driver says it")
     numa_node: int = -1
     link_speed_gts: float | None = None
     link_width: int | None = None
@@ -58,15 +75,29 @@ class KernelModule(Part):
     flavour: str = Field("", description="open or proprietary, for the NVIDIA modules")
 
 
+class DkmsModule(Part):
+    """A module in DKMS, for one kernel."""
+
+    name: str
+    version: str
+    kernel: str = Field("", description="Empty where it is only added, or failed for an unknown one")
+    state: str = Field("", description="added, built, installed or failed")
+
+
 class Driver(Part):
     """The NVIDIA driver: what is loaded, what lies on disk."""
 
     loaded: str = Field("", description="Version of the loaded module (/proc/driver/nvidia/version)")
     flavour: str = Field("", description="open or proprietary, of the loaded module")
+    parameters: Mapping[str, str] = Field(
+        default_factory=dict, description="Of the loaded module, without NVreg_"
+    )
     installed: tuple[KernelModule, ...] = Field((), description="nvidia modules for the running kernel")
+    elsewhere: tuple[KernelModule, ...] = Field((), description="nvidia modules for other installed kernels")
     user_space: str = Field("", description="Version of libcuda and libnvidia-ml on disk")
     nouveau: bool = Field(False, description="nouveau is loaded")
     users: tuple[int, ...] = Field((), description="Processes that have /dev/nvidia* open")
+    user_names: Mapping[str, str] = Field(default_factory=dict, description="Their programs by PID")
 
 
 class Gid(Part):
@@ -87,6 +118,7 @@ class IbPort(Part):
     state: str = Field("", description="ACTIVE, DOWN …")
     physical_state: str = ""
     rate_gbps: float = 0
+    model: str = Field("", description="Such as MT4129")
     firmware: str = ""
     pci: str = ""
     netdev: str = ""
@@ -132,9 +164,10 @@ class Package(Part):
 
 
 class Interface(Part):
-    """A network interface."""
+    """A network interface: of hardware, or with an address."""
 
     name: str
+    pci: str = ""
     mtu: int = 0
     state: str = ""
     speed_mbps: int | None = None
@@ -146,8 +179,12 @@ class Tuning(Part):
     """Limits and kernel settings."""
 
     sysctls: Mapping[str, str] = Field(default_factory=dict)
-    memlock: str = Field("", description="Limit of a service: DefaultLimitMEMLOCK, or unlimited")
-    remove_ipc: bool | None = None
+    memlock: str = Field("", description="DefaultLimitMEMLOCK of services; empty: systemd's own, 8 MiB")
+    nofile: str = Field("", description="DefaultLimitNOFILE of services; empty: systemd's own")
+    limits: Mapping[str, str] = Field(
+        default_factory=dict, description="Of login sessions of everybody, such as `hard memlock`"
+    )
+    remove_ipc: bool | None = Field(None, description="RemoveIPC of logind; None: its default, yes")
     hugepages: Mapping[str, int] = Field(default_factory=dict, description="Size in KiB to number")
     transparent_hugepages: str = ""
     governor: str = ""
@@ -165,6 +202,10 @@ class Host(Part):
     nics: tuple[PciDevice, ...] = ()
     driver: Driver = Driver()
     modules: tuple[str, ...] = Field((), description="Names of all loaded modules")
+    available_modules: tuple[str, ...] = Field(
+        (), description="Those that matter here and that the running kernel has, loaded or not"
+    )
+    dkms: tuple[DkmsModule, ...] = ()
     devices: tuple[DeviceNode, ...] = ()
     infiniband: tuple[IbPort, ...] = ()
     interfaces: tuple[Interface, ...] = ()
