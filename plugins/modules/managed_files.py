@@ -84,46 +84,19 @@ import hashlib
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.files import File, Record, read, reconcile
-from ansible_collections.nimctl.multinode.plugins.module_utils.openpgp import MalformedKeyError, fingerprints
+from ansible_collections.nimctl.multinode.plugins.module_utils.signing_key import fetch_key, is_key, plain
 
 
 def fetched(module: AnsibleModule, entry: dict) -> str:
     """The signing key that is on the node, or else the one behind the URL; either has the fingerprint."""
-    wanted = entry["fingerprint"].replace(" ", "").upper()
     present = read(entry["path"])
-    if present is not None and _is_key(present, wanted):
+    if present is not None and is_key(present, entry["fingerprint"]):
         return present
     if module.check_mode:
-        return f"the key {wanted} from {entry['url']}\n"
-    try:
-        text = (
-            open_url(entry["url"], timeout=60, http_agent="nimctl").read().decode("utf-8", "surrogateescape")
-        )
-    except Exception as error:
-        module.fail_json(
-            msg=f"{entry['url']} could not be fetched: {error}. Check the proxy, or give the URL of a mirror."
-        )
-    try:
-        found = fingerprints(text)
-    except MalformedKeyError as error:
-        module.fail_json(msg=f"{entry['url']} holds no OpenPGP key: {error}")
-    if found != [wanted]:
-        module.fail_json(
-            msg=f"{entry['url']} holds the key {', '.join(found)}, expected {wanted}. Nothing was written: "
-            "somebody may be offering packages in another's name, or the key was changed (then give "
-            "its fingerprint)."
-        )
-    return text
-
-
-def _is_key(text: str, fingerprint: str) -> bool:
-    try:
-        return fingerprints(text) == [fingerprint]
-    except MalformedKeyError:
-        return False
+        return f"the key {plain(entry['fingerprint'])} from {entry['url']}\n"
+    return fetch_key(entry["url"], entry["fingerprint"])
 
 
 def work(module: AnsibleModule) -> None:

@@ -3,15 +3,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: packages
-short_description: Have packages of the distribution on a node, and remember which of them are ours
+short_description: Have packages on a node, at exact versions where they matter, and remember which are ours
 description:
   - Installs what is missing, with apt or dnf. Where nothing is missing no package list is fetched and no
-    network
-    is needed.
+    network is needed.
+  - All packages of one call change in one transaction. It is simulated first, and refused where it would
+    remove or downgrade anything that was not named. Where it fails half-way, the former versions are brought
+    back.
   - Check mode also predicts packages of a repository that the same run sets up.
   - Services do not start by being installed. Whoever needs one starts it, so that check mode can say so.
   - O(state=absent) removes the packages that this owner has installed and the dependencies that came with
-    them. Those that were there before stay, and so does what something else on the node has come to need.
+    them, its holds and its repositories. Packages that were there before stay, and so does what something
+    else on the node has come to need.
 version_added: 0.1.0
 options:
   owner:
@@ -19,10 +22,53 @@ options:
     type: str
     required: true
   names:
-    description: The packages. With O(state=absent) an empty list means all that the owner has installed.
+    description: Packages, in whatever version there is. With O(state=absent) an empty list means all that
+      the owner has installed.
     type: list
     elements: str
     default: []
+  versions:
+    description: Packages with the exact version that each must have, as the repository writes it. These
+      are upgraded and downgraded.
+    type: dict
+    default: {}
+  hold:
+    description: Packages that must stay at their version, whoever upgrades the node. The module asks the
+      package manager afterwards whether they will, and fails where they would not. A hold that was lifted
+      by hand is put back.
+    type: list
+    elements: str
+    default: []
+  keep_out:
+    description: Names, as shell patterns, of packages that must not come in with another release than those
+      of O(versions), such as C(nvidia-dkms-*) (apt only).
+    type: list
+    elements: str
+    default: []
+  repositories:
+    description: Package repositories to set up, each with its key. A repository that cannot be reached or
+      trusted is refused before anything changes. It stays as long as any owner needs it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      id: {description: "A short name, such as C(nvidia).", type: str, required: true}
+      kind: {description: Its form., type: str, choices: [apt, dnf], required: true}
+      url: {description: The base that apt or dnf is given., type: str, required: true}
+      key_url: {description: Where its OpenPGP key is., type: str, required: true}
+      fingerprint: {description: "The key's fingerprint, 40 hexadecimal digits.", type: str, required: true}
+      suite: {description: "The suite (apt); C(/) for a flat repository.", type: str, default: /}
+      components: {description: The components (apt)., type: list, elements: str, default: []}
+      architectures: {description: The architectures (apt)., type: list, elements: str, default: []}
+  replaces:
+    description: Packages that go in favour of these, where they are installed. No other package is removed.
+    type: list
+    elements: str
+    default: []
+  download_only:
+    description: Fetch the packages of O(versions) into the package manager's cache and change nothing else.
+    type: bool
+    default: false
   state:
     description: Whether the packages are wanted.
     type: str
@@ -39,57 +85,45 @@ EXAMPLES = r"""
   nimctl.multinode.packages:
     owner: container_engine
     names: [podman, netavark]
+
+- name: Have one driver, and keep it
+  nimctl.multinode.packages:
+    owner: nvidia_driver
+    versions: {nvidia-driver-cuda: 580.126.20-1, nvidia-kernel-open-dkms: 580.126.20-1}
+    hold: [nvidia-driver-cuda, nvidia-kernel-open-dkms]
 """
 
 RETURN = r"""
 names:
-  description: The packages that were installed or removed.
+  description: The packages that were installed, moved to another version, fetched or removed.
+  returned: always
+  type: list
+  elements: str
+installed:
+  description: The versions of the wanted packages, after the run.
+  returned: O(state=present)
+  type: dict
+held:
+  description: The packages that were not held and are now.
+  returned: O(state=present)
+  type: list
+  elements: str
+paths:
+  description: Files of repositories and holds that were written or removed.
   returned: always
   type: list
   elements: str
 """
 
-from collections.abc import Iterable
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
-from ansible_collections.nimctl.multinode.plugins.module_utils.files import Record
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError, told
+from ansible_collections.nimctl.multinode.plugins.module_utils.files import Outcome
 from ansible_collections.nimctl.multinode.plugins.module_utils.package_manager import (
-    Apt,
-    Dnf,
     PackageError,
     package_manager,
 )
-from ansible_collections.nimctl.multinode.plugins.module_utils.package_removal import removable
-
-
-def remembered(names: Iterable[str], dependencies: Iterable[str]) -> dict[str, list[str]]:
-    """The content of a record; nothing at all where we have no package."""
-    content = {"names": sorted(set(names)), "dependencies": sorted(set(dependencies) - set(names))}
-    return {key: value for key, value in content.items() if value} if content["names"] else {}
-
-
-def install(manager: Apt | Dnf, record: Record, names: list[str]) -> None:
-    """Install what is missing; remembered first, so that what an interruption leaves is ours as well."""
-    ours = {*record.content.get("names", []), *names}
-    dependencies = record.content.get("dependencies", [])
-    record.save(remembered(ours, dependencies))
-    manager.install(names, lambda brought: record.save(remembered(ours, {*dependencies, *brought})))
-
-
-def remove(
-    manager: Apt | Dnf, record: Record, considered: list[str], installed: list[str], check: bool
-) -> list[str]:
-    """Remove those that nobody else needs, with the dependencies that came with them; returns what goes."""
-    left = sorted(set(record.content.get("names", [])) - set(considered))
-    dependencies = record.content.get("dependencies", [])
-    still_there = sorted(manager.installed(dependencies))
-    going = removable(manager, installed, still_there) if installed or still_there else []
-    if not check:
-        if going:
-            manager.remove(going)
-        record.save(remembered(left, set(dependencies) - set(going)))
-    return going
+from ansible_collections.nimctl.multinode.plugins.module_utils.packages.owned import Owned
+from ansible_collections.nimctl.multinode.plugins.module_utils.packages.repository import SPEC, Repository
 
 
 def work(module: AnsibleModule) -> None:
@@ -98,27 +132,48 @@ def work(module: AnsibleModule) -> None:
         module.fail_json(
             msg="This node has neither apt nor dnf. Debian, Ubuntu and the RHEL family are supported."
         )
-    record = Record(module.params["owner"], "packages")
-    ours = list(record.content.get("names", []))
-    present = module.params["state"] == "present"
-    considered = (
-        module.params["names"] if present else sorted(set(ours) & set(module.params["names"] or ours))
+    parameters = module.params
+    owned = Owned(manager, parameters["owner"], module.check_mode)
+    if parameters["state"] == "absent":
+        outcome, names, before = owned.remove(parameters["names"])
+        answer(module, outcome, names, before, {name: v for name, v in before.items() if name not in names})
+        return
+    wanted = {**dict.fromkeys(parameters["names"], ""), **parameters["versions"]}
+    before = manager.installed([*wanted, *parameters["replaces"]])
+    done = owned.have(
+        wanted,
+        repositories=[Repository.of(given) for given in parameters["repositories"]],
+        replaces=parameters["replaces"],
+        hold=parameters["hold"],
+        keep_out=parameters["keep_out"],
+        download_only=parameters["download_only"],
     )
-    installed = manager.installed(considered)
-    names = [name for name in considered if (name in installed) != present]
-    verb = "install" if present else "remove"
-    try:
-        if present and names and not module.check_mode:
-            install(manager, record, names)
-        elif not present:
-            names = remove(manager, record, considered, names, module.check_mode)
-    except PackageError as error:
-        module.fail_json(msg=f"{manager.name} could not {verb} {', '.join(names)}.\n{error}")
-    there = dict.fromkeys([*(name for name in considered if name in installed), *([] if present else names)])
-    wanted = considered if present else [name for name in there if name not in names]
-    before, after = ("".join(f"{name}\n" for name in packages) for packages in (there, wanted))
-    diff = {"before_header": "packages", "after_header": "packages", "before": before, "after": after}
-    module.exit_json(changed=bool(names), names=names, diff=[diff] if names else [])
+    after = {name: version for name, version in before.items() if name not in done.names}
+    if parameters["download_only"]:
+        after = before
+    else:
+        after.update({name: wanted[name] or "new" for name in done.names if name in wanted})
+    if not module.check_mode:
+        after = manager.installed([*wanted, *parameters["replaces"]])
+    answer(module, done.outcome, done.names, before, after, installed=after, held=done.held)
+
+
+def answer(module: AnsibleModule, outcome: Outcome, names: list, before: dict, after: dict, **more) -> None:
+    """End the module with what changed."""
+    texts = ["".join(f"{name} {version}\n" for name, version in sorted(x.items())) for x in (before, after)]
+    diff = {
+        "before_header": "packages",
+        "after_header": "packages",
+        "before": texts[0],
+        "after": texts[1],
+    }
+    module.exit_json(
+        changed=bool(names or outcome.changed or more.get("held")),
+        names=names,
+        paths=outcome.changed,
+        diff=[*outcome.diff, *([diff] if texts[0] != texts[1] else [])],
+        **more,
+    )
 
 
 def main() -> None:
@@ -126,12 +181,21 @@ def main() -> None:
         argument_spec={
             "owner": {"type": "str", "required": True},
             "names": {"type": "list", "elements": "str", "default": []},
+            "versions": {"type": "dict", "default": {}},
+            "hold": {"type": "list", "elements": "str", "default": []},
+            "keep_out": {"type": "list", "elements": "str", "default": []},
+            "repositories": {"type": "list", "elements": "dict", "default": [], "options": SPEC},
+            "replaces": {"type": "list", "elements": "str", "default": []},
+            "download_only": {"type": "bool", "default": False},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )
     with told(module):
-        work(module)
+        try:
+            work(module)
+        except PackageError as error:
+            raise NodeError(f"{error}") from error
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 import pytest
-from ansible_collections.nimctl.multinode.plugins.module_utils import package_manager
 from ansible_collections.nimctl.multinode.plugins.module_utils.package_manager import Apt, Dnf, PackageError
+from ansible_collections.nimctl.multinode.plugins.module_utils.packages import policy as policy_layer
 
 POLICY = """podman:
   Installed: (none)
@@ -32,7 +32,7 @@ class Node:
 @pytest.fixture(autouse=True)
 def policy(tmp_path, monkeypatch):
     path = tmp_path / "policy-rc.d"
-    monkeypatch.setattr(package_manager, "POLICY", path)
+    monkeypatch.setattr(policy_layer, "POLICY", path)
     return path
 
 
@@ -127,7 +127,7 @@ Conf podman (5.4.2+ds1-2 Debian:13 [amd64])
 
 def test_apt_removes_no_package_of_others_to_install_ours():
     node = Node(("apt-cache", (0, POLICY, "")), ("install", (0, "", "")))
-    Apt(node).install(["docker.io"])
+    Apt(node).install(["podman"])
     assert node.ran(" install ")
     assert all("--no-remove" in call for call in node.ran(" install "))
 
@@ -150,6 +150,6 @@ def test_what_dnf_brought_is_known_also_when_it_failed():
 
 
 def test_a_policy_that_a_killed_run_left_is_taken_over(policy):
-    policy.write_text(package_manager.POLICY_TEXT)
+    policy.write_text(policy_layer.POLICY_TEXT)
     Apt(Node(("apt-cache", (0, POLICY, "")), ("install", (0, "", "")))).install(["podman"])
     assert not policy.exists()

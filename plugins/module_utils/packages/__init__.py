@@ -1,0 +1,1 @@
+"""What the package managers of nodes are asked and told."""

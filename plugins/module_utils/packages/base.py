@@ -1,0 +1,44 @@
+"""What apt and dnf have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+Run = Callable[..., "tuple[int, str, str]"]
+"""Runs a command, with ``environ_update`` as an option, and gives exit status, stdout and stderr."""
+
+Remember = Callable[["list[str]"], None]
+"""Is told which packages came anew with an installation."""
+
+
+class PackageError(Exception):
+    """The package manager failed, or would do what it must not; its own last words, or ours."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One transaction: packages to have, by name, at a version (empty: any), and packages to be without."""
+
+    install: dict[str, str] = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.install or self.remove)
+
+    def names(self) -> list[str]:
+        """Everything that it names."""
+        return [*self.install, *self.remove]
+
+
+def last_words(out: str, err: str, lines: int = 15) -> str:
+    """The end of what a command wrote, errors first."""
+    errors = [
+        line for line in (out + "\n" + err).splitlines() if line.startswith(("E:", "Error", "error:", "W:"))
+    ]
+    return "\n".join((errors or (out + "\n" + err).strip().splitlines())[-lines:])
+
+
+def upstream(version: str) -> str:
+    """The version without the epoch and the packager's revision: 580.126.20 of ``3:580.126.20-1.el9``."""
+    return version.split(":", 1)[-1].rsplit("-", 1)[0]
