@@ -108,7 +108,8 @@ class Watch:
         others = (
             ""
             if self.rank["nodes"] == 1
-            else f" The other ranks of the replica may know more: nimctl logs {self.rank['deployment']}."
+            else " The other ranks of the replica may know more: "
+            f"nimctl logs -i DIR {self.rank['deployment']}."
         )
         self.module.fail_json(
             msg=f"Rank {name} {what}.\nIts last lines:\n  {lines}\n"

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nimctl.errors import NimctlError
+from nimctl.description.words import nearest
+from nimctl.errors import NimctlError, RejectedError
 from nimctl.inventory import EVERYONE
 
 _PROFILE = "inventory_legacy"
@@ -35,10 +36,11 @@ def as_list(composed: Mapping[str, Any], folder: Path | None = None) -> dict[str
 
 
 def host_variables(composed: Mapping[str, Any], host: str, folder: Path | None = None) -> dict[str, Any]:
-    """What ``ansible-inventory --host`` prints; raises NimctlError for a host that is not there."""
-    variables = composed["_meta"]["hostvars"].get(host)
+    """What ``ansible-inventory --host`` prints; raises RejectedError for a host that is not there."""
+    known = composed["_meta"]["hostvars"]
+    variables = known.get(host)
     if variables is None:
-        raise NimctlError(f"{host} is no node of this cluster")
+        raise RejectedError(f"{host} is no node of this cluster{nearest(host, known)}")
     return _merge(composed, variables, _memberships(composed).get(host, ()), host, _Files(folder))
 
 

@@ -17,6 +17,7 @@ from nimctl.description.marks import Positions
 from nimctl.description.source import SourceError, parse, read_text
 from nimctl.errors import DescriptionError, Field, NimctlError, Problem
 from nimctl.image import is_digest
+from nimctl.suggest import command
 
 FILE = "cluster.lock.yml"
 PLUGIN = "nimctl.multinode.cluster"
@@ -87,7 +88,8 @@ class _Reader:
         self.problems = problems
 
     def wrong(self, at: Field, message: str) -> None:
-        hint = "; delete what is wrong and run `nimctl lock`, which fills in what is missing"
+        fill = command(self.file.parent, "lock")
+        hint = f"; delete what is wrong and run `{fill}`, which fills in what is missing"
         self.problems.append(Problem(at, message + hint, self.file, *self.positions.key(at)))
 
     def lock(self, data: Any) -> Lock:

@@ -18,6 +18,7 @@ from nimctl.description.hardware import hardware
 from nimctl.description.words import listing, nearest
 from nimctl.errors import DescriptionError, NimctlError, Problem, RejectedError, field_name
 from nimctl.inventory import read
+from nimctl.suggest import command
 
 FILE = "cluster.yml"
 ENGINES: tuple[str, ...] = get_args(Engine)
@@ -240,7 +241,14 @@ def _next_steps(target: Path, description: first.FirstDescription) -> None:
             markup=False,
             soft_wrap=True,
         )
+    if description.guessed_contract:
+        messages.print(
+            f"  contract: {description.guessed_contract} is a guess; where the image is, "
+            f"`nimctl contracts verify {description.known_image}` says which one it obeys",
+            markup=False,
+            soft_wrap=True,
+        )
     if description.engine == "nim":
         messages.print("  export NGC_API_KEY=...", markup=False)
     for verb in ("validate", "provision"):
-        messages.print(f"  nimctl {verb} -i {folder}", markup=False, soft_wrap=True)
+        messages.print(f"  {command(folder, verb)}", markup=False, soft_wrap=True)

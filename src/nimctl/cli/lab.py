@@ -94,7 +94,8 @@ def up(
         result = lab_up.up(lab_up.Wish(name, nodes, container_engine, gpus, folder, subnet, driver), _say)
     except KeyboardInterrupt:
         _say(
-            f"interrupted. `nimctl lab up` carries on; `nimctl lab down --name {name}` removes what there is."
+            f"interrupted. `nimctl lab up --name {name}` carries on; "
+            f"`nimctl lab down --name {name}` removes what there is."
         )
         raise typer.Exit(130) from None
     if as_json:

@@ -11,6 +11,7 @@ from nimctl.cluster import Cluster
 from nimctl.errors import FAILED, RejectedError
 from nimctl.lock import lock_file
 from nimctl.locking import Plan, plan
+from nimctl.suggest import command
 
 
 def register(app: typer.Typer) -> None:
@@ -92,7 +93,7 @@ def _show(found: Plan, check: bool) -> None:
     for change in found.changes:
         typer.echo(str(change))
     for reference in found.unknown:
-        typer.echo(f"? image {reference}: not locked; `nimctl lock` asks its registry")
+        typer.echo(f"? image {reference}: not locked; `{command(found.folder, 'lock')}` asks its registry")
     if check and not found.changes and not found.unknown:
         typer.echo(f"{lock_file(found.folder)} is complete")
 

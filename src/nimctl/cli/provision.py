@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,7 +66,7 @@ def provision(
     if as_json:
         print_json(outcome.summary() | {"endpoints": endpoints(target) if serves else []})
     elif serves:
-        show_endpoints(target, inventory)
+        show_endpoints(target)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -85,7 +84,7 @@ def endpoints(target: Target) -> list[dict[str, object]]:
     ]
 
 
-def show_endpoints(target: Target, inventory: Path) -> None:
+def show_endpoints(target: Target) -> None:
     """Say what serves where, and how to ask it."""
     found = target.endpoints()
     if not found:
@@ -102,7 +101,7 @@ def show_endpoints(target: Target, inventory: Path) -> None:
     messages.print("\nAsk it:", style="bold")
     messages.print(f"  {found[0].curl()}", markup=False, soft_wrap=True)
     messages.print(
-        f"\nLook around: nimctl status -i {inventory}   nimctl test -i {inventory}", soft_wrap=True
+        f"\nLook around: {target.command('status')}   {target.command('test')}", markup=False, soft_wrap=True
     )
 
 

@@ -67,7 +67,7 @@ def status(
         print_json(summary(target, statuses, now))
     else:
         results().print(table(statuses, now))
-        for line in remarks(statuses):
+        for line in remarks(target, statuses):
             messages.print(line, markup=False, soft_wrap=True)
     raise typer.Exit(DONE if ranks.verdict(statuses) else FAILED)
 
@@ -182,7 +182,7 @@ COLUMNS: dict[str, Callable[[RankStatus, float], str | Text]] = {
 }
 
 
-def remarks(statuses: Sequence[RankStatus]) -> list[str]:
+def remarks(target: Target, statuses: Sequence[RankStatus]) -> list[str]:
     """What is wrong and what to do about it, one line each, the same thing once."""
     lines = []
     for (node, detail), group in groupby(statuses, key=lambda item: (item.node, item.detail)):
@@ -191,5 +191,6 @@ def remarks(statuses: Sequence[RankStatus]) -> list[str]:
             lines.append(f"{names} on {node}: {detail}")
     outdated = [item.name for item in statuses if item.outdated]
     if outdated:
-        lines.append(f"{', '.join(outdated)}: runs from an older definition; nimctl provision renews it")
+        renew = f"{target.command('provision')} renews it"
+        lines.append(f"{', '.join(outdated)}: runs from an older definition; {renew}")
     return lines

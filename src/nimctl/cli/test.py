@@ -13,7 +13,7 @@ from rich.table import Table
 from nimctl.cli.app import FormatOption, InventoryOption, messages, print_json
 from nimctl.cli.options import DeploymentArgument, json_wanted, results
 from nimctl.errors import DONE, FAILED
-from nimctl.run.target import load
+from nimctl.run.target import Target, load
 
 if TYPE_CHECKING:
     from nimctl.run.checks import Check
@@ -56,7 +56,7 @@ def ask(
     elif not done:
         messages.print("The description has no deployments; there is nothing to ask.")
     else:
-        _show(done)
+        _show(target, done)
     raise typer.Exit(DONE if passed else FAILED)
 
 
@@ -65,7 +65,7 @@ def _check(check: Check) -> dict[str, object]:
     return {"check": values.pop("kind"), **values}
 
 
-def _show(done: list[Check]) -> None:
+def _show(target: Target, done: list[Check]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("DEPLOYMENT", "REPLICA", "CHECK", "RESULT", "TIME", "DETAIL"):
         table.add_column(heading, justify="right" if heading in ("REPLICA", "TIME") else "left")
@@ -86,7 +86,11 @@ def _show(done: list[Check]) -> None:
     failed = sum(not check.passed for check in done)
     if failed:
         messages.print(
-            f"{failed} of {len(done)} checks failed; see nimctl status and nimctl logs.", style="red"
+            f"{failed} of {len(done)} checks failed; "
+            f"see {target.command('status')} and {target.command('logs')}",
+            style="red",
+            markup=False,
+            soft_wrap=True,
         )
     else:
         messages.print(f"All {len(done)} checks passed.", style="green")

@@ -10,9 +10,13 @@ import typer
 from rich.markup import escape
 
 from nimctl.cli.app import FormatOption, InventoryOption, messages, print_json
+from nimctl.description.named_files import missing
 from nimctl.errors import DescriptionError, Problem, RejectedError, field_name
 from nimctl.inventory import read
 from nimctl.placement import Placement
+
+CONTRACTS = "contracts"
+"""The folder beside a description in which a user's own contracts lie."""
 
 
 def register(app: typer.Typer) -> None:
@@ -49,8 +53,10 @@ def _reject(problems: tuple[Problem, ...], *, as_json: bool) -> None:
 
 
 def line(problem: Problem) -> str:
-    """``cluster.yml:LINE:COLUMN: FIELD: MESSAGE``, with the bare name of the file."""
+    """``cluster.yml:LINE:COLUMN: FIELD: MESSAGE``, with the name of the file within its folder."""
     name = problem.file.name if problem.file else "cluster.yml"
+    if problem.file and problem.file.parent.name == CONTRACTS:
+        name = f"{CONTRACTS}/{name}"
     place = f"{name}:{max(problem.line, 1)}:{max(problem.column, 1)}"
     return f"{place}: {field_name(problem.field)}{problem.message}"
 
@@ -98,7 +104,7 @@ def summary(placement: Placement) -> dict[str, Any]:
             }
             for deployment in cluster.deployments
         ],
-        "notes": list(placement.notes),
+        "notes": [*placement.notes, *missing(cluster)],
         "problems": [],
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nimctl.contracts.choose import Choice, NoContractError, choose
+from nimctl.contracts.choose import Choice, NoContractError, choose, infer, warnings
 from nimctl.contracts.facts import EngineFacts, NetworkVariable, engines, network
 from nimctl.contracts.model import EVIDENCE, ROLES, Contract, Role, applies, fill, for_role
 from nimctl.contracts.store import builtin, load_contracts
@@ -22,6 +22,8 @@ __all__ = [
     "engines",
     "fill",
     "for_role",
+    "infer",
     "load_contracts",
     "network",
+    "warnings",
 ]

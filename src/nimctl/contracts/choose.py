@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -51,16 +50,37 @@ def choose(deployment: Deployment, nodes: int, contracts: Mapping[str, Contract]
         if engine in contracts[identifier].default_for:
             return Choice(contracts[identifier])
     tag = parse(deployment.image).tag or ""
-    for identifier in sorted(contracts):
-        for hint_ in contracts[identifier].infer:
-            wanted = hint_.nodes == "any" or (hint_.nodes == "one") == (nodes == 1)
-            if hint_.engine == engine and wanted and re.fullmatch(hint_.tag, tag):
-                note = (
-                    f"deployment {deployment.name}: contract {identifier} inferred from the tag {tag!r} "
-                    f"of its image ({hint_.why}); write `contract: {identifier}` to make it certain"
-                )
-                return Choice(contracts[identifier], note)
+    found = infer(engine, tag, nodes, contracts)
+    if found is not None:
+        contract, why = found
+        note = (
+            f"deployment {deployment.name}: contract {contract.id} inferred from the tag {tag!r} "
+            f"of its image ({why}); write `contract: {contract.id}` to make it certain"
+        )
+        return Choice(contract, note)
     seen = f"the tag {tag!r}" if tag else "an image without a tag"
     raise NoContractError(
         "image", f"no contract can be inferred from {seen}; add `contract:` with one of {', '.join(fitting)}"
     )
+
+
+def infer(
+    engine: str, tag: str, nodes: int, contracts: Mapping[str, Contract]
+) -> tuple[Contract, str] | None:
+    """The contract that images with this tag probably speak, and why; None where the tag does not say."""
+    for _, contract in sorted(contracts.items()):
+        for hint in contract.infer:
+            if hint.engine == engine and hint.covers(tag, nodes):
+                return contract, hint.why
+    return None
+
+
+def warnings(deployment: Deployment, nodes: int, contract: Contract) -> list[str]:
+    """What is known against an image of this tag under its contract, for a person."""
+    tag = parse(deployment.image).tag or ""
+    return [
+        f"deployment {deployment.name}: an image with the tag {tag!r} probably does not start on "
+        f"{nodes} {'node' if nodes == 1 else 'nodes'}: {hint.why}"
+        for hint in contract.warn
+        if hint.engine == deployment.engine and hint.covers(tag, nodes)
+    ]

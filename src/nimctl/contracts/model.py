@@ -174,7 +174,7 @@ class Key(Strict):
 
 
 class Inference(Strict):
-    """A hint: which images probably speak this contract."""
+    """A hint: which images probably speak this contract, or probably fail under it."""
 
     engine: str
     tag: str = Field(description="Regular expression that the whole tag must match")
@@ -188,6 +188,11 @@ class Inference(Strict):
         except re.error as error:
             raise ValueError(f"{self.tag!r} is not a regular expression: {error}") from error
         return self
+
+    def covers(self, tag: str, nodes: int) -> bool:
+        """Whether it is about images with this tag, for replicas of so many nodes."""
+        wanted = self.nodes == "any" or (self.nodes == "one") == (nodes == 1)
+        return wanted and re.fullmatch(self.tag, tag) is not None
 
 
 class Refusal(Strict):
@@ -228,6 +233,9 @@ class Contract(Strict):
         default_factory=list, description="Engines that use it when nothing else is said"
     )
     infer: list[Inference] = Field(default_factory=list)
+    warn: list[Inference] = Field(
+        default_factory=list, description="Images that name this contract and probably fail under it"
+    )
     refuse: list[Refusal] = Field(default_factory=list)
     literal: bool = Field(
         False, description="Take options and network variables from here alone; derive none"

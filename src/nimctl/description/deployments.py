@@ -97,7 +97,7 @@ def _check_hosts(
     unknown = [host for host in hosts if host not in nodes.entry_of]
     if unknown:
         if nodes.complete:
-            near = nearest(unknown[0], list(nodes.entry_of)[:2000]) if findings.suggesting else ""
+            near = nodes.near(unknown[0]) if findings.suggesting else ""
             found = f"found {_names(unknown)}, which no entry of nodes describes"
             findings.add(at, f"{found}, expected nodes of this cluster{near}")
         return

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from nimctl.contracts import builtin, infer
 from nimctl.description import nodeset
 from nimctl.description.document import Engine
 from nimctl.description.source import plain_value
@@ -13,6 +14,7 @@ from nimctl.description.source import plain_value
 PLUGIN = "nimctl.multinode.cluster"
 
 # Images to begin with. What nimctl knows about the contracts of NIM images is in its contract files.
+_LATEST_NIM = "nim2-ray"
 _NIM_IMAGES = {"deepseek-ai/deepseek-r1": "nvcr.io/nim/deepseek-ai/deepseek-r1:1.7.3"}
 _IMAGES = {"vllm": "docker.io/vllm/vllm-openai:latest", "sglang": "docker.io/lmsysorg/sglang:latest"}
 
@@ -50,6 +52,15 @@ class FirstDescription:
         if self.engine == "nim":
             return _NIM_IMAGES.get(self.model.lower(), f"nvcr.io/nim/{self.model.lower()}:latest")
         return _IMAGES.get(self.engine, "")
+
+    @property
+    def guessed_contract(self) -> str:
+        """A contract to begin with where the tag of the image says nothing about it; else empty."""
+        if self.engine != "nim" or not self.known_image:
+            return ""
+        tag = self.known_image.rpartition("/")[2].partition("@")[0].partition(":")[2]
+        nodes = max(len(nodeset.expand(self.hosts)) // self.replicas, 1)
+        return "" if infer(self.engine, tag, nodes, builtin()) else _LATEST_NIM
 
 
 def deployment_name(model: str) -> str:
@@ -93,7 +104,7 @@ def _head(first: FirstDescription) -> str:
         "",
         "# Layers of the host stack: managed (default), verify (only checked) or ignore (left alone).",
         "stack:",
-        "  container_engine: {engine: docker}  # or podman; registries, proxy and log limits belong here",
+        *_engine(first),
     ]
     if first.gpus_per_node:
         lines += [
@@ -103,6 +114,17 @@ def _head(first: FirstDescription) -> str:
     if first.fabric in ("infiniband", "roce"):
         lines.append("  rdma: {mode: verify}")
     return "\n".join(lines) + "\n"
+
+
+def _engine(first: FirstDescription) -> list[str]:
+    """The container engine; of docker only docker's own packages know GPUs by CDI on every distribution."""
+    source = ", source: docker" if first.gpus_per_node else ""
+    lines = [f"  container_engine: {{engine: docker{source}}}  # or podman; registries, proxy, log limits"]
+    if source:
+        lines.insert(
+            0, "  # From docker's own repository, because the docker of Debian 12 is too old for GPUs."
+        )
+    return lines
 
 
 def _nodes(first: FirstDescription, count: int) -> str:
@@ -178,8 +200,12 @@ def _image(first: FirstDescription) -> list[str]:
             "    # To begin with; name the release that you want. The lock file pins what it is today."
         )
     lines.append(f"    image: {scalar(first.known_image)}")
-    if first.engine == "nim" and not first.image and first.model.lower() not in _NIM_IMAGES:
-        lines.append("    contract: nim2-ray   # NIM 2.x and later; 1.7 and later 1.x: nim1-env")
+    if first.guessed_contract:
+        lines += [
+            "    # How its ranks find each other: a guess, because the tag does not say it. Ask the image:",
+            f"    # nimctl contracts verify {first.known_image}",
+            f"    contract: {first.guessed_contract}",
+        ]
     return lines
 
 

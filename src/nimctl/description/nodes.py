@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from nimctl.description.words import listing, nearest, shorten
 from nimctl.errors import Field
 
 REPORTED_PER_ENTRY = 5
+ADDRESSES = "addresses such as 10.0.0.[11-14]"
 
 
 @dataclass(slots=True)
@@ -29,13 +31,20 @@ class Nodes:
     """Every entry expanded; ``entry_of`` maps each name to its entry.
 
     ``complete`` is False where some names are not known because their entry is wrong: whoever refers to
-    a node then gets the benefit of the doubt. ``unsure`` are the entries whose GPU count is wrong.
+    a node then gets the benefit of the doubt. ``unsure`` are the entries whose GPU count is wrong,
+    ``refused`` the names that cannot name a host.
     """
 
     machines: dict[int, Machines] = field(default_factory=dict)
     entry_of: dict[str, int] = field(default_factory=dict)
     complete: bool = True
     unsure: set[int] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+
+    def near(self, name: str) -> str:
+        """``; did you mean NODE?``, of nodes whose names can stay as they are."""
+        known = itertools.islice((node for node in self.entry_of if node not in self.refused), 2000)
+        return nearest(name, known)
 
 
 def check(entries: Mapping[int, NodeEntry], hardware: Hardware, findings: Findings) -> Nodes:
@@ -53,7 +62,7 @@ def check(entries: Mapping[int, NodeEntry], hardware: Hardware, findings: Findin
             nodes.complete = False
         else:
             total += len(names)
-            _check_names((*where, "hosts"), names, seen_names, findings)
+            nodes.refused.update(_check_names((*where, "hosts"), names, seen_names, findings))
             for name in names:
                 nodes.entry_of.setdefault(name, index)
             nodes.machines[index] = _machines(where, entry, names, seen_addresses, findings)
@@ -87,11 +96,13 @@ def _machines(
     return machines
 
 
-def _expand(where: Field, text: str, limit: int, findings: Findings) -> list[str] | None:
+def _expand(
+    where: Field, text: str, limit: int, findings: Findings, what: str = "a node set such as gpu[01-16]"
+) -> list[str] | None:
     try:
         return nodeset.expand(text, limit)
     except nodeset.NodeSetError as error:
-        findings.add(where, f'found "{shorten(text)}", expected a node set such as gpu[01-16]: {error}')
+        findings.add(where, f'found "{shorten(text)}", expected {what}: {error}')
         return None
 
 
@@ -101,11 +112,11 @@ def _addresses(
     """The addresses of an entry, one for each name; None after a problem."""
     limit = nodeset.MAX_NAMES
     if isinstance(given, str):
-        addresses = _expand(where, given, limit, findings)
+        addresses = _expand(where, given, limit, findings, ADDRESSES)
     else:
         addresses = []
         for index, text in enumerate(given):
-            found = _expand((*where, index), text, limit - len(addresses), findings)
+            found = _expand((*where, index), text, limit - len(addresses), findings, ADDRESSES)
             if found is None:
                 return None
             addresses.extend(found)
@@ -117,7 +128,8 @@ def _addresses(
     return addresses
 
 
-def _check_names(where: Field, names: list[str], seen: dict[str, Field], findings: Findings) -> None:
+def _check_names(where: Field, names: list[str], seen: dict[str, Field], findings: Findings) -> list[str]:
+    """Check the names of one entry; returns those that cannot name a host."""
     wrong: list[str] = []
     twice: list[str] = []
     earlier: Field = where
@@ -137,6 +149,7 @@ def _check_names(where: Field, names: list[str], seen: dict[str, Field], finding
         place = "in this node set" if earlier == where else f"at line {findings.line(earlier)} already"
         message = f"found {_quoted(twice)} twice ({place}), expected each node once"
         findings.add(where, message, again=True)
+    return wrong
 
 
 def _check_addresses(

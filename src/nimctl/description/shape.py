@@ -310,8 +310,9 @@ def _entries(
 def _secrets(raw: Any) -> dict[str, SecretSource]:
     if not isinstance(raw, dict):
         return {}
-    found = ((name, _try(SecretSource, "secrets", source, [])) for name, source in raw.items())
-    return {name: source for name, source in found if source is not None}
+    # A source that is wrong is stood in for: that its secret is missing would be a second message about it.
+    stand_in = SecretSource(env="STAND_IN")
+    return {name: _try(SecretSource, "secrets", source, []) or stand_in for name, source in raw.items()}
 
 
 def _try(model: type[Model], name: str, value: Any, wrong: list[Field]) -> Model | None:

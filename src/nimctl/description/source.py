@@ -16,6 +16,7 @@ from nimctl.description.marks import Mark, Position, place
 from nimctl.description.words import shorten
 from nimctl.errors import Field, Problem
 
+INIT = "`nimctl init` writes a first one"
 MAX_BYTES = 8 * 1024 * 1024
 MAX_VALUES = 400_000
 MAX_TEXT = 512 * 1024
@@ -23,7 +24,7 @@ MAX_PROBLEMS = 500
 MAX_DEPTH = 32
 MAX_TABS_REPORTED = 20
 
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,99})")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}([eE][-+]?[0-9]{1,2})?")
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
@@ -46,7 +47,9 @@ def read_text(path: Path) -> str:
     """Read a description as text; SourceError where it is missing, too big or not UTF-8."""
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
-        raise SourceError([_problem(path, (1, 1), f"{path} {what}; `nimctl init` writes a first one")])
+        other = path.with_suffix(".yaml")
+        todo = f"{other} does: rename it to {path.name}" if other.is_file() else INIT
+        raise SourceError([_problem(path, (1, 1), f"{path} {what}; {todo}")])
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

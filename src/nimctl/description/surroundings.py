@@ -13,6 +13,8 @@ from nimctl.description.shape import SOURCES_OF_SECRETS
 from nimctl.description.words import listing, nearest, shorten
 from nimctl.errors import Field
 
+DOCKER_HUB = "docker.io"
+
 # A model storage there would hide what the machine needs to run.
 SYSTEM_FOLDERS = frozenset(
     ["/", "/home", "/tmp", "/var/lib"]  # noqa: S108 - no file is written there
@@ -67,11 +69,10 @@ def _check_server(where: Field, server: str, nodes: Nodes, findings: Findings) -
         findings.add(where, f'found "{shorten(server)}", expected a node or an address: {problem}')
         return
     if "." not in server and nodes.complete:
-        near = nearest(server, list(nodes.entry_of)[:2000])
         findings.add(
             where,
             f'found the unknown node "{server}", expected a node of this cluster, or the address or full '
-            f"name of a server outside{near}",
+            f"name of a server outside{nodes.near(server)}",
         )
 
 
@@ -95,6 +96,12 @@ def check_stack(stack: Stack, raw: Any, findings: Findings) -> None:
             found = "found a name (not shown) that secrets does not have"
             findings.add(
                 (*at, "password"), f"{found}, expected the name of an entry under secrets: {choices}{near}"
+            )
+        if registry.mirrors and engine.engine == "docker" and registry.host != DOCKER_HUB:
+            findings.add(
+                (*at, "mirrors"),
+                f"found mirrors of {registry.host}, expected none: docker has mirrors of {DOCKER_HUB} only; "
+                "use engine: podman, or name the mirror in the images of the deployments",
             )
     if engine.engine == "podman":
         for name in ("daemon", "source"):

@@ -13,7 +13,8 @@ LONGEST = 60
 SECRET_SHAPES = re.compile(
     r"nvapi-[\w-]{8,}|\bhf_[A-Za-z0-9]{16,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bglpat-[\w-]{16,}|\bAKIA[0-9A-Z]{16}\b"
     r"|\bsk-[\w-]{20,}|\bxox[abprs]-[\w-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY|\beyJ[\w-]{10,}\.[\w-]{10,}\."
-    r"|\b[A-Za-z0-9+/]{80,}={0,2}(?![\w+/=])|//[^/@\s:]*:[^/@\s]+@"
+    r"|\b(?=[a-z0-9+/]*[A-Z])(?=[A-Z0-9+/]*[a-z])(?=[A-Za-z+/]*[0-9])[A-Za-z0-9+/]{80,}={0,2}(?![\w+/=])"
+    r"|//[^/@\s:]*:[^/@\s]+@"
 )
 SECRET_NAMES = re.compile(
     r"(^|[_.-])(secrets?|tokens?|passwords?|passwd|credentials?|api_?keys?|apikey)($|[_.-])", re.I

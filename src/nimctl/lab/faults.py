@@ -105,7 +105,10 @@ class Field:
         if container is None:
             raise RejectedError(f"There is no node {name} in this lab: {', '.join(self.lab.nodes)}.")
         if running and not container.running:
-            raise RejectedError(f"{name} does not run ({container.state}): `nimctl lab heal` starts it.")
+            raise RejectedError(
+                f"{name} does not run ({container.state}): "
+                f"`nimctl lab heal --name {self.names.lab}` starts it."
+            )
         return container
 
     def sh(self, container: Container, script: str) -> str:

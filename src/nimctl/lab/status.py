@@ -6,7 +6,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from nimctl.errors import NimctlError
+from nimctl.errors import RejectedError
 from nimctl.lab import inside
 from nimctl.lab.containers import Container, detect
 from nimctl.lab.faults import Field
@@ -59,13 +59,13 @@ def existing(name: str) -> Field:
     """A lab that is there, and how to reach into it.
 
     Raises:
-        NimctlError: there is none of that name.
+        RejectedError: there is none of that name.
     """
     names = Names(name)
     engine = detect(cache_folder() / "tmp" / name)
     lab = inside.look(engine, names)
     if not lab.nodes:
-        raise NimctlError(f"There is no lab {name}. `nimctl lab up --name {name}` starts one.")
+        raise RejectedError(f"There is no lab {name}. `nimctl lab up --name {name}` starts one.")
     return Field(engine, names, lab)
 
 
@@ -73,7 +73,7 @@ def status(name: str) -> Status:
     """Look at a lab.
 
     Raises:
-        NimctlError: there is no such lab.
+        RejectedError: there is no such lab.
     """
     field = existing(name)
     engine, lab = field.engine, field.lab

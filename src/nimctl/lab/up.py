@@ -27,6 +27,7 @@ from nimctl.lab.registry import Registry
 from nimctl.lab.rehearsal import rehearsal_image
 from nimctl.lab.seed import REPOSITORY, TAG, seeded_registry
 from nimctl.lab.tarball import File, Files, digest
+from nimctl.suggest import command
 
 Say = Callable[[str], None]
 
@@ -179,11 +180,11 @@ def _up(wish: Wish, names: Names, workshop: Workshop, say: Say, started: float) 
     described = describe.write(lab, wish.inventory / "cluster.yml")
     if not described:
         say(f"{wish.inventory}/cluster.yml was changed by somebody and stays as it is")
-    _wait(addresses, registry, keys, settings.driver, say)
+    _wait(wish.name, addresses, registry, keys, settings.driver, say)
     for reference in registry.outdated(wish.inventory):
         say(
             f"{reference} was made again and has another digest than the lock names: "
-            f"nimctl lock --upgrade images -i {wish.inventory}"
+            f"{command(wish.inventory, 'lock', '--upgrade', 'images')}"
         )
     return Result(
         name=wish.name,
@@ -417,7 +418,9 @@ def _make(engine: Containers, names: Names, part: Part) -> None:
     engine("start", part.name)
 
 
-def _wait(addresses: dict[str, str], registry: Registry, keys: Keys, driver: str, say: Say) -> None:
+def _wait(
+    name: str, addresses: dict[str, str], registry: Registry, keys: Keys, driver: str, say: Say
+) -> None:
     """Wait until every node answers by SSH and the registry by TLS."""
     seconds = vm.SECONDS if driver == "vm" else _READY_SECONDS
     deadline = time.monotonic() + seconds
@@ -436,7 +439,8 @@ def _wait(addresses: dict[str, str], registry: Registry, keys: Keys, driver: str
         lines = "\n".join(f"  {name}: {error}" for name, error in silent.items())
         raise NimctlError(
             f"Started, but no answer within {seconds} s from:\n{lines}\n"
-            "Look inside with `nimctl lab shell NODE -- journalctl -b`, or take it down: `nimctl lab down`."
+            f"Look inside with `nimctl lab shell --name {name} NODE -- journalctl -b`, or take it down: "
+            f"`nimctl lab down --name {name}`."
         )
     say("every node answers by SSH")
 

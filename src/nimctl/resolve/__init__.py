@@ -13,6 +13,7 @@ from nimctl.resolve.ports import Ports
 from nimctl.resolve.ranks import Recipe, image_of, replica
 from nimctl.resolve.request import Request, RequestError, understand
 from nimctl.resolve.seats import seat
+from nimctl.suggest import command
 
 __all__ = ["PlacementError", "check_runnable", "resolve"]
 
@@ -42,7 +43,8 @@ def resolve(
             problems += error.problems
     for request in requests:
         problems += request.problems
-    seating = seat(requests, free, by_name, lock)
+    folder = cluster.file.parent if cluster.file else None
+    seating = seat(requests, free, by_name, lock, folder)
     problems += seating.problems
     ports = Ports()
     places: dict[int, Sequence[Sequence[Seat]]] = {
@@ -60,8 +62,8 @@ def resolve(
         image, pinned = image_of(request.deployment, lock)
         if not pinned:
             notes.append(
-                f"deployment {request.deployment.name}: {image} has no digest yet; `nimctl lock` or the "
-                "first run looks it up and writes it to cluster.lock.yml"
+                f"deployment {request.deployment.name}: {image} has no digest yet; "
+                f"`{command(folder, 'lock')}` or the first run looks it up and writes it to cluster.lock.yml"
             )
         recipe = Recipe(request)
         for number, (shape, seats) in enumerate(seating.seats[request.index]):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nimctl.cluster import Cluster, Node
-from nimctl.contracts import Contract, NoContractError, choose, engines
+from nimctl.contracts import Contract, NoContractError, choose, engines, warnings
 from nimctl.description.document import Deployment
 from nimctl.description.nodeset import NodeSetError, expand
 from nimctl.description.words import listing, nearest
@@ -103,6 +103,7 @@ def understand(
         raise RequestError([_at(index, str(error), error.field)]) from error
     if choice.note:
         notes.append(choice.note)
+    notes += warnings(deployment, nodes, choice.contract)
     if hosts and deployment.gpus is None and hosts[0].gpu_count:
         used = shapes[kinds[0]].gpus
         if used < hosts[0].gpu_count:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nimctl.cluster import Node
 from nimctl.errors import Problem
 from nimctl.lock import Lock, ReplicaSeats, Seat
 from nimctl.resolve.request import Kind, Request, kind_of
 from nimctl.resolve.shape import Shape
+from nimctl.suggest import command
 
 
 @dataclass(slots=True)
@@ -72,16 +74,26 @@ class Seating:
 
 
 def seat(
-    requests: Sequence[Request], free: Sequence[Node], by_name: Mapping[str, Node], lock: Lock
+    requests: Sequence[Request],
+    free: Sequence[Node],
+    by_name: Mapping[str, Node],
+    lock: Lock,
+    folder: Path | None = None,
 ) -> Seating:
-    """Place every replica of every deployment."""
-    return _Placer(requests, free, by_name, lock).run()
+    """Place every replica of every deployment; ``folder`` of the description is for messages."""
+    return _Placer(requests, free, by_name, lock, folder).run()
 
 
 class _Placer:
     def __init__(
-        self, requests: Sequence[Request], free: Sequence[Node], by_name: Mapping[str, Node], lock: Lock
+        self,
+        requests: Sequence[Request],
+        free: Sequence[Node],
+        by_name: Mapping[str, Node],
+        lock: Lock,
+        folder: Path | None,
     ) -> None:
+        self.folder = folder
         self.requests = requests
         self.by_name = by_name
         self.lock = lock
@@ -133,10 +145,11 @@ class _Placer:
         for number, locked in enumerate(replicas[: request.deployment.replicas]):
             gone = self._gone(request, locked)
             if gone:
-                name = request.deployment.name
+                anew = command(self.folder, "lock", "--upgrade", "placement")
                 self.result.problems.append(
                     request.problem(
-                        f"replica {number} is locked to {gone}; `nimctl lock --upgrade {name}` places it anew"
+                        f"replica {number} is locked to {gone}; `{anew}` places anew "
+                        f"(with `--upgrade {request.deployment.name}`: this deployment alone, and its image)"
                     )
                 )
                 return True

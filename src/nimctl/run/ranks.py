@@ -138,19 +138,19 @@ def look(target: Target, limit: str | None = None) -> dict[str, Seen]:
 
 def compare(target: Target, seen: Mapping[str, Seen], now: float) -> list[RankStatus]:
     """The status of every wanted rank in the order of the description, then of those too many."""
-    found = [_wanted(rank, seen.get(rank.node), now) for rank in target.ranks()]
+    found = [_wanted(target, rank, seen.get(rank.node), now) for rank in target.ranks()]
     for node in sorted(seen):
         for name, item in sorted(seen[node].ranks.items()):
             if not item["wanted"]:
-                found.append(_extra(name, node, item))
+                found.append(_extra(target, name, node, item))
     return found
 
 
-def _wanted(rank: Rank, seen: Seen | None, now: float) -> RankStatus:
+def _wanted(target: Target, rank: Rank, seen: Seen | None, now: float) -> RankStatus:
     item: Mapping[str, Any] = seen.ranks.get(rank.name, {}) if seen else {}
     unit, container = item.get("unit") or {}, item.get("container") or {}
     health, tokens = item.get("health") or {}, item.get("tokens") or {}
-    state, detail = _state(rank, seen, item, now)
+    state, detail = _state(target, rank, seen, item, now)
     spec = container.get("spec", "")
     return RankStatus(
         name=rank.name,
@@ -170,20 +170,23 @@ def _wanted(rank: Rank, seen: Seen | None, now: float) -> RankStatus:
     )
 
 
-def _state(rank: Rank, seen: Seen | None, item: Mapping[str, Any], now: float) -> tuple[State, str]:
+def _state(
+    target: Target, rank: Rank, seen: Seen | None, item: Mapping[str, Any], now: float
+) -> tuple[State, str]:
+    logs = f"see {target.command('logs', '--rank', rank.name)}"
     unit, container, health = item.get("unit"), item.get("container"), item.get("health") or {}
     if seen is None:
         return "unreachable", "the node was not asked"
     if seen.error:
         return "unreachable", seen.error
     if not unit:
-        return "missing", "there is no unit on the node; nimctl provision puts it there"
+        return "missing", f"there is no unit on the node; {target.command('provision')} puts it there"
     if unit["state"] == "failed":
-        return "failed", f"the unit ended with {unit['result']}; see nimctl logs --rank {rank.name}"
+        return "failed", f"the unit ended with {unit['result']}; {logs}"
     if str(unit["sub"]).startswith("auto-restart"):
-        return "restarting", f"it ended and is started again; see nimctl logs --rank {rank.name}"
+        return "restarting", f"it ended and is started again; {logs}"
     if unit["state"] == "deactivating":
-        return "restarting", f"it is ending; see nimctl logs --rank {rank.name}"
+        return "restarting", f"it is ending; {logs}"
     if unit["state"] not in ("active", "activating", "reloading"):
         return "stopped", f"the unit is {unit['state']}"
     if unit["state"] == "activating" or not container or container["status"] != "running":
@@ -195,10 +198,10 @@ def _state(rank: Rank, seen: Seen | None, item: Mapping[str, Any], now: float) -
     age = now - (unit["since"] or now)
     if age < rank.health.deadline:
         return STARTING, f"not ready yet, may take {rank.health.deadline}s"
-    return "not ready", f"{health.get('error') or 'no answer'}; see nimctl logs --rank {rank.name}"
+    return "not ready", f"{health.get('error') or 'no answer'}; {logs}"
 
 
-def _extra(name: str, node: str, item: Mapping[str, Any]) -> RankStatus:
+def _extra(target: Target, name: str, node: str, item: Mapping[str, Any]) -> RankStatus:
     deployment, replica, number = split_name(name)
     unit, container = item.get("unit") or {}, item.get("container") or {}
     return RankStatus(
@@ -215,7 +218,7 @@ def _extra(name: str, node: str, item: Mapping[str, Any]) -> RankStatus:
         health="",
         generated=None,
         prompt=None,
-        detail="not in the description; nimctl provision removes it",
+        detail=f"not in the description; {target.command('provision')} removes it",
     )
 
 

@@ -14,6 +14,7 @@ from nimctl.cluster import Node
 from nimctl.errors import RejectedError
 from nimctl.inventory import read
 from nimctl.placement import Placement, Rank
+from nimctl.suggest import command
 
 LEADER_API = "api"
 """The name under which a rank's ports list the port of the OpenAI API."""
@@ -50,6 +51,10 @@ class Target:
     def cluster(self) -> str:
         """The name of the cluster."""
         return self.placement.cluster.name
+
+    def command(self, verb: str, *words: str) -> str:
+        """A command about this folder, to suggest in a message."""
+        return command(self.folder, verb, *words)
 
     @property
     def nodes(self) -> dict[str, Node]:

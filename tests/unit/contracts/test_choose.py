@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from nimctl.contracts import NoContractError, builtin, choose
+from nimctl.contracts import NoContractError, builtin, choose, warnings
 from nimctl.description.document import Deployment
 
 
@@ -71,3 +71,21 @@ def test_every_tag_has_one_contract_at_most() -> None:
                 and (hint.nodes == "any" or (hint.nodes == "one") == (nodes == 1))
             ]
             assert len(hints) <= 1, (tag, nodes, hints)
+
+
+@pytest.mark.parametrize(
+    ("tag", "nodes", "warned"),
+    [
+        ("v0.11.2", 2, True),
+        ("0.9.1", 4, True),
+        ("v0.11.0rc1", 2, True),
+        ("v0.11.2", 1, False),
+        ("v0.12.0", 2, False),
+        ("v0.110.0", 2, False),
+        ("latest", 2, False),
+    ],
+)
+def test_an_image_of_vllm_that_cannot_span_nodes_gets_a_remark(tag: str, nodes: int, warned: bool) -> None:
+    said = warnings(deployment("vllm", f"docker.io/vllm/vllm-openai:{tag}"), nodes, builtin()["vllm"])
+    assert bool(said) is warned
+    assert all("--nnodes" in text for text in said)

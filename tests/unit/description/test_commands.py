@@ -296,3 +296,61 @@ def test_names_of_clusters_come_from_folders():
 )
 def test_texts_stay_texts_in_yaml(text, written):
     assert scalar(text) == written
+
+
+def init_nim(nimctl, folder, *flags, model="Meta/foo"):
+    return nimctl("init", "-i", str(folder), *HOSTS, "--engine", "nim", "--model", model, *flags)
+
+
+@pytest.mark.parametrize("flags", [(), ("--image", "nvcr.io/nim/meta/foo:latest")])
+def test_init_does_not_state_a_guessed_contract_as_fact(nimctl, tmp_path, flags):
+    done = init_nim(nimctl, tmp_path / "x", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "contract: nim2-ray is a guess" in done.stderr
+    text = (tmp_path / "x" / "cluster.yml").read_text()
+    assert "a guess, because the tag does not say it" in text
+    assert "# nimctl contracts verify nvcr.io/nim/meta/foo:latest" in text
+
+
+def test_init_guesses_no_contract_where_the_tag_says_it(nimctl, tmp_path):
+    done = init_nim(nimctl, tmp_path / "x", model="deepseek-ai/deepseek-r1")
+    assert "is a guess" not in done.stderr
+    assert "guess" not in (tmp_path / "x" / "cluster.yml").read_text()
+
+
+def test_commands_of_init_can_be_pasted_also_for_a_folder_with_a_space(nimctl, tmp_path):
+    done = init_nim(nimctl, tmp_path / "a b")
+    assert f"nimctl provision -i '{tmp_path}/a b'" in done.stderr
+
+
+def test_init_chooses_an_engine_that_knows_gpus_on_every_distribution(nimctl, tmp_path):
+    init_nim(nimctl, tmp_path / "gpus")
+    assert read(tmp_path / "gpus").cluster.stack.container_engine.source == "docker"
+    nimctl("init", "-i", str(tmp_path / "bare"), "--hosts", "a1", "--engine", "vllm", "--model", "m")
+    assert read(tmp_path / "bare").cluster.stack.container_engine.source == "distribution"
+
+
+def test_validate_remarks_on_files_that_are_not_there(nimctl, written, sound):
+    text = sound.replace("    args: [--quiet]\n", "").replace(
+        "name: test\n",
+        "name: test\nconnection: {key: keys/id}\n"
+        "stack: {container_engine: {registries: [{host: 'r:5000', ca: keys/ca.pem}]}}\n",
+    )
+    folder = written(text)
+    done = nimctl("validate", "-i", str(folder))
+    assert done.returncode == 0
+    assert f"connection.key: there is no file {folder}/keys/id on this machine" in done.stderr
+    assert f"the ca of registry r:5000: there is no file {folder}/keys/ca.pem" in done.stderr
+    (folder / "keys").mkdir()
+    for name in ("id", "ca.pem"):
+        (folder / "keys" / name).touch()
+    assert "there is no file" not in nimctl("validate", "-i", str(folder)).stderr
+
+
+def test_a_problem_of_a_contract_names_its_folder(nimctl, written, sound):
+    folder = written(sound)
+    (folder / "contracts").mkdir()
+    (folder / "contracts" / "mine.yml").write_text("id: mine\n")
+    done = nimctl("validate", "-i", str(folder))
+    assert done.returncode == 2
+    assert all(line.startswith("contracts/mine.yml:1:1: ") for line in done.stdout.splitlines()), done.stdout

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nimctl.description.words import looks_secret
+from nimctl.errors import DescriptionError
+from nimctl.inventory import read
+
 KEY = "nvapi-" + "a1B2c3D4" * 5
 
 
@@ -129,3 +133,44 @@ def test_a_missing_file_says_how_to_get_one(tmp_path, rejected):
     problems = examine(tmp_path / "nowhere").problems
     assert "does not exist; `nimctl init` writes a first one" in problems[0].message
     assert "does not exist" in examine(tmp_path).problems[0].message
+
+
+def test_a_description_by_another_name_is_pointed_to(tmp_path):
+    from nimctl.description import examine
+
+    (tmp_path / "cluster.yaml").write_text("plugin: nimctl.multinode.cluster\n")
+    (problem,) = examine(tmp_path).problems
+    assert f"{tmp_path}/cluster.yaml does: rename it to cluster.yml" in problem.message
+
+
+@pytest.mark.parametrize("literal", ["hunter2", KEY, "[a]"])
+def test_a_literal_secret_is_one_problem_and_not_a_missing_secret_as_well(written, changed, literal):
+    text = changed("{env: NGC_API_KEY}", literal).replace(
+        "weights: {source: ngc, path: /models/r1}", "port: 8000"
+    )
+    text = text.replace("    args: [--quiet]\n", "")
+    with pytest.raises(DescriptionError) as caught:
+        read(written(text))
+    assert [problem.field for problem in caught.value.problems] == [("secrets", "ngc_api_key")]
+
+
+def test_no_name_is_suggested_that_cannot_stay(rejected, changed):
+    problems = rejected(
+        changed("hosts: store01", "hosts: store_01").replace("server: store01", "server: store-01")
+    )
+    said = "\n".join(problem.message for problem in problems)
+    assert '"store_01", which cannot name a host' in said
+    assert "did you mean" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("a" * 80, False),
+        ("models/" * 20, False),
+        ("deployment1" * 10, False),
+        ("QWxhZGRpbjpvcGVuIHNlc2FtZQ1" * 4, True),
+    ],
+)
+def test_a_long_name_is_no_secret(text, secret):
+    assert looks_secret(text) is secret

@@ -91,7 +91,7 @@ def test_a_place_that_is_gone_is_a_problem(rejected: Rejected, seat: Seat, words
     problems = rejected("name: a, gpus: [0]", nodes=nodes, lock=lock)
     assert list(problems) == ["0"]
     assert words in problems["0"]
-    assert "nimctl lock --upgrade a" in problems["0"]
+    assert "--upgrade placement` places anew (with `--upgrade a`: this deployment alone" in problems["0"]
 
 
 def test_a_description_that_takes_a_locked_gpu_is_told_who_has_it(place: Place, rejected: Rejected) -> None:

@@ -55,7 +55,7 @@ def test_all_is_well(target):
     assert statuses[0].generated == 1042
     assert statuses[0].digest == DIGEST
     assert ranks.verdict(statuses)
-    assert remarks(statuses) == []
+    assert remarks(target, statuses) == []
 
 
 BAD = {"ok": False, "status": 503, "error": "HTTP 503"}
@@ -100,7 +100,7 @@ def test_a_rank_from_an_older_definition_is_outdated(target):
     statuses = ranks.compare(target, everything(target, tiny_0_1={"container": container}), NOW)
     assert [item.outdated for item in statuses] == [False, True, False]
     assert ranks.verdict(statuses)
-    assert "older definition" in remarks(statuses)[-1]
+    assert "older definition" in remarks(target, statuses)[-1]
 
 
 def test_what_is_too_much_is_shown_and_breaks_nothing(target):
@@ -160,3 +160,10 @@ def test_the_play_asks_all_nodes_with_the_metrics_of_each_deployment(target):
     assert play["hosts"] == "nim_cluster_nodes"
     module = play["tasks"][0]["nimctl.multinode.rank_facts"]
     assert module["metrics"] == {"tiny": {"paths": ["/m"]}, "solo": {"paths": ["/m"]}}
+
+
+def test_commands_that_are_suggested_name_the_folder(target):
+    statuses = ranks.compare(target, everything(target, tiny_0_0={"unit": unit(state="failed")}), NOW)
+    assert f"nimctl logs -i {target.folder} --rank tiny-0-0" in statuses[0].detail
+    statuses = ranks.compare(target, everything(target, tiny_0_0={"unit": None, "container": None}), NOW)
+    assert f"nimctl provision -i {target.folder}" in statuses[0].detail

@@ -231,6 +231,7 @@ def test_test_exits_with_1_when_a_check_fails(inventory, monkeypatch):
     shown = invoke(test, "-i", inventory)
     assert shown.exit_code == 1
     assert "1 of 2 checks failed" in shown.stderr
+    assert f"nimctl status -i {inventory}" in shown.stderr
     shape = json.loads(invoke(test, "-i", inventory, "--format", "json").stdout)
     assert list(shape) == ["cluster", "time", "passed", "checks"]
     assert shape["checks"][0] == {
