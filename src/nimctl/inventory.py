@@ -19,6 +19,8 @@ from nimctl.errors import DescriptionError, Problem
 from nimctl.lock import read_lock
 from nimctl.placement import Placement, Rank
 from nimctl.resolve import PlacementError, resolve
+from nimctl.stack import versions
+from nimctl.stack.inventory import LAYER_GROUPS, has_nvswitch, layer_members, layer_variables
 
 EVERYONE = "nim_cluster_nodes"
 GROUPS = (
@@ -26,6 +28,7 @@ GROUPS = (
     "lustre_clients",
     "nfs_clients",
     "nim_absent_nodes",
+    *LAYER_GROUPS,
     "nim_leaders",
     "nim_nodes",
     "nim_workers",
@@ -82,7 +85,7 @@ def compose(placement: Placement) -> dict[str, Any]:
     inventory["all"] = {"children": sorted(top)}
     inventory[EVERYONE] = {
         "children": ["nim_absent_nodes", "nim_nodes"],
-        "vars": group_variables(cluster),
+        "vars": group_variables(cluster, placement.stack),
     }
     for group in sorted(members):
         inventory[group] = {"hosts": members[group]} if members[group] else {}
@@ -106,6 +109,7 @@ def group_name(text: str) -> str:
 
 def _members(cluster: Cluster, placement: Placement) -> dict[str, list[str]]:
     """The nodes of every group, in the order of the description."""
+    known = versions.load()
     present = [node for node in cluster.nodes if not node.absent]
     names = [node.name for node in present]
     kinds = {storage.kind for storage in cluster.storage}
@@ -116,7 +120,7 @@ def _members(cluster: Cluster, placement: Placement) -> dict[str, list[str]]:
         "nfs_clients": [name for name in names if name not in servers] if "nfs" in kinds else [],
         "nim_absent_nodes": [node.name for node in cluster.nodes if node.absent],
         "nim_nodes": names,
-        "nvswitch_nodes": [node.name for node in present if _has_nvswitch(cluster, node)],
+        "nvswitch_nodes": [node.name for node in present if has_nvswitch(cluster, node, known)],
         "rdma_nodes": [
             node.name for node in present if node.fabric and node.fabric.kind in {"infiniband", "roce"}
         ],
@@ -134,15 +138,13 @@ def _members(cluster: Cluster, placement: Placement) -> dict[str, list[str]]:
         members.setdefault(replica, []).append(rank.node)
     members["nim_leaders"] = [name for name in names if name in leaders]
     members["nim_workers"] = [name for name in names if name in workers]
+    members.update(layer_members(cluster, leaders | workers))
     return members
 
 
-def _has_nvswitch(cluster: Cluster, node: Node) -> bool:
-    row = cluster.gpu_models.get(node.gpu_model) if node.gpu_model else None
-    return row is not None and row.nvswitch and node.gpu_count > 1
-
-
-def group_variables(cluster: Cluster) -> dict[str, Any]:
+def group_variables(
+    cluster: Cluster, locked: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, Any]:
     """Settings of the whole cluster, as variables of one group: group_vars and host_vars win over them."""
     folder = cluster.file.parent.absolute() if cluster.file else Path.cwd()
     engine = cluster.stack.container_engine
@@ -178,6 +180,7 @@ def group_variables(cluster: Cluster) -> dict[str, Any]:
             for name, source in sorted(cluster.secrets.items())
         },
     }
+    variables.update(layer_variables(cluster, locked or {}, folder))
     variables.update(_connection(cluster, folder))
     return dict(sorted(variables.items()))
 

@@ -1,4 +1,4 @@
-"""``cluster.lock.yml``: what a run must not move by itself, the image digests and the placement.
+"""``cluster.lock.yml``: what a run must not move by itself: image digests, placement, versions of the stack.
 
 This module holds the shape, reading and writing; ``locking`` decides what goes into it.
 """
@@ -23,8 +23,9 @@ FILE = "cluster.lock.yml"
 PLUGIN = "nimctl.multinode.cluster"
 VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+~:-]*")
 _HEADER = """\
-# What a run follows and does not move by itself: image digests and placement.
+# What a run follows and does not move by itself: image digests, placement, versions of the host stack.
 # Written by `nimctl lock` and by the first run; keep it in version control.
 # `nimctl lock --upgrade [WHAT]` moves it and shows the difference. Do not edit it by hand.
 """
@@ -51,11 +52,12 @@ class Lock:
     """A lock file's content.
 
     ``images`` maps references as they stand in the description to digests, ``placement`` a deployment to its
-    replicas.
+    replicas, ``stack`` a layer of the host stack to its ``version``.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     placement: Mapping[str, tuple[ReplicaSeats, ...]] = field(default_factory=dict)
+    stack: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def lock_file(folder: Path) -> Path:
@@ -96,7 +98,7 @@ class _Reader:
         if not isinstance(data, dict):
             self.wrong((), "expected a mapping with version, images and placement")
             return Lock()
-        for key in data.keys() - {"plugin", "version", "images", "placement"}:
+        for key in data.keys() - {"plugin", "version", "images", "placement", "stack"}:
             self.wrong((str(key),), "is no key of a lock file")
         if data.get("version") != VERSION:
             self.wrong(("version",), f"found {data.get('version')!r}, this nimctl reads version {VERSION}")
@@ -104,7 +106,21 @@ class _Reader:
             self.wrong(
                 ("plugin",), f"expected `plugin: {PLUGIN}`, or Ansible takes this file for an inventory"
             )
-        return Lock(self._images(data.get("images") or {}), self._placement(data.get("placement") or {}))
+        return Lock(
+            self._images(data.get("images") or {}),
+            self._placement(data.get("placement") or {}),
+            self._stack(data.get("stack") or {}),
+        )
+
+    def _stack(self, data: Any) -> dict[str, dict[str, str]]:
+        if not isinstance(data, dict):
+            self.wrong(("stack",), "expected a mapping of layers to their versions")
+            return {}
+        for layer, said in data.items():
+            version = said.get("version") if isinstance(said, dict) and len(said) == 1 else None
+            if not isinstance(version, str) or _VERSION.fullmatch(version) is None:
+                self.wrong(("stack", layer), "expected a mapping with `version`")
+        return data
 
     def _images(self, data: Any) -> dict[str, str]:
         if not isinstance(data, dict):
@@ -174,6 +190,10 @@ def format_lock(lock: Lock) -> str:
             if replica.ports:
                 ports = ", ".join(f"{port}: {number}" for port, number in sorted(replica.ports.items()))
                 lines.append(f"      ports: {{{ports}}}")
+    if lock.stack:
+        lines.append("stack:")
+        versions = sorted((layer, said["version"]) for layer, said in lock.stack.items())
+        lines += [f'  {layer}: {{version: "{version}"}}' for layer, version in versions]
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,8 @@ from nimctl.inventory import folder_of
 from nimctl.lock import Lock, ReplicaSeats, Seat, read_lock, write_lock
 from nimctl.placement import Placement, Rank
 from nimctl.resolve import PlacementError, resolve
+from nimctl.stack import versions
+from nimctl.stack.locking import LOCKED_LAYERS, meaning, moved
 
 Lookup = Callable[[Cluster, str], str]
 """Finds the digest of an image reference."""
@@ -23,18 +25,22 @@ Lookup = Callable[[Cluster, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry that differs: ``before`` is None for a new one, ``after`` for one that goes."""
+    """One entry that differs: ``before`` is None for a new one, ``after`` for one that goes.
+
+    ``means`` says what the next run will do about it on the nodes.
+    """
 
     what: str
     before: str | None
     after: str | None
+    means: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.before is None:
             return f"+ {self.what}: {self.after}"
         if self.after is None:
             return f"- {self.what}: {self.before}"
-        return f"~ {self.what}: {self.before} -> {self.after}"
+        return "\n".join([f"~ {self.what}: {self.before} -> {self.after}", *(f"    {m}" for m in self.means)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,9 @@ def plan(
 ) -> Plan:
     """Work out the lock of a description.
 
-    ``upgrade`` names what may move: ``images``, ``placement``, or deployments. ``lookup`` None asks no
-    registry and leaves images out whose digest is not known. ``given`` are digests that a person states.
+    ``upgrade`` names what may move: ``images``, ``placement``, ``stack``, layers of it, or deployments.
+    ``lookup`` None asks no registry and leaves images out whose digest is not known. ``given`` are digests
+    that a person states.
     Raises DescriptionError, RejectedError, and what ``lookup`` raises.
     """
     cluster = load(path)
@@ -74,8 +81,11 @@ def plan(
     kept = _without(cluster, before, upgrade)
     placement = _place(cluster, kept, contracts)
     images, unknown = _images(cluster, kept, lookup, given or {})
-    after = Lock(images, seats_of(placement))
-    return Plan(folder, before, after, tuple(differences(before, after)), placement, tuple(unknown))
+    layers = frozenset(LOCKED_LAYERS) if "stack" in upgrade else upgrade
+    stack = moved(cluster, before.stack, layers, versions.load(folder))
+    after = Lock(images, seats_of(placement), stack)
+    changes = (*differences(before, after), *_stack_differences(placement, before, after))
+    return Plan(folder, before, after, changes, placement, tuple(unknown))
 
 
 def _place(cluster: Cluster, lock: Lock, contracts: Mapping[str, Contract]) -> Placement:
@@ -87,8 +97,8 @@ def _place(cluster: Cluster, lock: Lock, contracts: Mapping[str, Contract]) -> P
 
 def _check(cluster: Cluster, upgrade: frozenset[str], given: Mapping[str, str]) -> None:
     known = {deployment.name for deployment in cluster.deployments}
-    for what in sorted(upgrade - known - {"images", "placement"}):
-        choices = ", ".join(["images", "placement", *sorted(known)])
+    for what in sorted(upgrade - known - {"images", "placement", "stack", *LOCKED_LAYERS}):
+        choices = ", ".join(["images", "placement", "stack", *LOCKED_LAYERS, *sorted(known)])
         raise RejectedError(f"--upgrade {what}: expected one of {choices}")
     references = {deployment.image for deployment in cluster.deployments}
     for reference, digest in given.items():
@@ -110,7 +120,19 @@ def _without(cluster: Cluster, lock: Lock, upgrade: frozenset[str]) -> Lock:
         for name, replicas in lock.placement.items()
         if name not in upgrade and "placement" not in upgrade
     }
-    return Lock(images, placement)
+    return Lock(images, placement, lock.stack)
+
+
+def _stack_differences(placement: Placement, before: Lock, after: Lock) -> list[Change]:
+    """What changes among the versions of the host stack, and what that means for the nodes."""
+    with_ranks = frozenset(rank.node for rank in placement.ranks)
+    changes = []
+    for layer in LOCKED_LAYERS:
+        was, now = (lock.stack.get(layer, {}).get("version") for lock in (before, after))
+        if was != now:
+            means = meaning(placement.cluster, with_ranks, layer, was, now)
+            changes.append(Change(f"stack {layer}", was, now, tuple(means)))
+    return changes
 
 
 def _images(

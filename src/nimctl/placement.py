@@ -67,7 +67,7 @@ class Placement:
 
     ``notes`` are remarks for a person, such as an inferred contract; ``contracts`` names each deployment's
     contract; ``refusals`` say why this placement may be shown but not started: ``check_runnable`` of
-    ``nimctl.resolve`` raises them.
+    ``nimctl.resolve`` raises them. ``stack`` has the locked versions that still apply, by layer.
     """
 
     cluster: Cluster
@@ -75,3 +75,4 @@ class Placement:
     notes: tuple[str, ...] = ()
     contracts: Mapping[str, str] = field(default_factory=dict)
     refusals: tuple[Problem, ...] = ()
+    stack: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

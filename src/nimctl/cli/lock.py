@@ -24,7 +24,8 @@ def lock(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[WHAT]...", help="With --upgrade: images, placement, or names of deployments."
+            metavar="[WHAT]...",
+            help="With --upgrade: images, placement, stack, one layer of it such as driver, or deployments.",
         ),
     ] = None,
     upgrade: Annotated[
@@ -45,13 +46,15 @@ def lock(
 
     What is locked stays: a moved tag or one node more changes nothing. `nimctl lock --upgrade` asks the
     registries again and places anew; `nimctl lock --upgrade images`, `... placement` or `... r1` moves only
-    that. Every difference is shown before it is written.
+    that. Versions of the host stack are locked by the first run; `nimctl lock --upgrade driver` moves one to
+    what the description or nimctl's tables say, without contacting a host, and tells what the next run will
+    do about it. Every difference is shown before it is written.
     """
     if what and not upgrade:
         raise RejectedError(f"{' '.join(what)}: is only understood with --upgrade")
     if format not in ("text", "json"):
         raise RejectedError(f"--format {format}: expected text or json")
-    moving = frozenset(what or (["images", "placement"] if upgrade else []))
+    moving = frozenset(what or (["images", "placement", "stack"] if upgrade else []))
     lookup = None if check and not upgrade else _lookup
     found = plan(inventory, lookup, upgrade=moving, given=_given(image or []))
     for note in found.placement.notes:
@@ -103,9 +106,13 @@ def _result(found: Plan, changed: bool, check: bool) -> dict[str, Any]:
         "file": str(lock_file(found.folder)),
         "complete": not found.unknown and not (check and found.changes),
         "changed": changed,
-        "changes": [{"what": c.what, "before": c.before, "after": c.after} for c in found.changes],
+        "changes": [
+            {"what": c.what, "before": c.before, "after": c.after, "means": list(c.means)}
+            for c in found.changes
+        ],
         "unknown": list(found.unknown),
         "images": dict(found.after.images),
+        "stack": {layer: dict(said) for layer, said in sorted(found.after.stack.items())},
         "placement": {
             name: [
                 {

@@ -13,6 +13,7 @@ from nimctl.resolve.ports import Ports
 from nimctl.resolve.ranks import Recipe, image_of, replica
 from nimctl.resolve.request import Request, RequestError, understand
 from nimctl.resolve.seats import seat
+from nimctl.stack.locking import still_locked
 from nimctl.suggest import command
 
 __all__ = ["PlacementError", "check_runnable", "resolve"]
@@ -77,6 +78,7 @@ def resolve(
         (*notes, *(f"{refusal.message}" for refusal in refusals)),
         {request.deployment.name: request.contract.id for request in requests},
         tuple(refusals),
+        still_locked(cluster, lock.stack),
     )
 
 
