@@ -1,0 +1,127 @@
+"""Keeping the CDI specification of a node's GPUs as the node is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError
+from ansible_collections.nimctl.multinode.plugins.module_utils.host import cdi, devices, driver
+from ansible_collections.nimctl.multinode.plugins.module_utils.host.tree import Tree
+from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import journal, show
+from ansible_collections.nimctl.multinode.plugins.module_utils.versions import older
+
+Run = Callable[..., "tuple[int, str, str]"]
+"""Runs a command and gives its exit status, stdout and stderr."""
+
+OUTPUT = "/var/run/cdi/nvidia.yaml"
+"""Where the unit of NVIDIA's package writes, and engines look first."""
+GPU = re.compile(r"/dev/nvidia\d+$")
+LEFTOVER = "leftover"
+BY_HAND = "somebody who wrote it by hand"
+HOOK_PROGRAMS = ("nvidia-container-toolkit", "nvidia-container-runtime-hook")
+
+
+@dataclass
+class Found:
+    """The specification that engines go by, those that it hides, and what is wrong with it."""
+
+    effective: Mapping[str, Any] | None
+    hidden: Sequence[Mapping[str, Any]]
+    wrong: list[str]
+
+
+def look(tree: Tree, kind: str, below: str = "") -> Found:
+    """Compare the specifications of a kind of device with the host.
+
+    ``below`` is the first version of CDI that an engine here cannot read; empty where each reads all.
+    """
+    ours = [spec for spec in cdi.read(tree) if spec["kind"] == kind]
+    if not ours:
+        return Found(None, [], ["there is none"])
+    # Engines let a specification below /run win over one below /etc.
+    ours.sort(key=lambda spec: not spec["path"].startswith(("/run/", "/var/run/")))
+    effective, hidden = ours[0], ours[1:]
+    wrong = list(effective["stale"])
+    names = effective["devices"]
+    numbered = [name for name in names if name.isdigit()]
+    there = [node["path"] for node in devices.read(tree) if GPU.match(node["path"])]
+    # Slices of a GPU take the place of the whole in the list of devices.
+    sliced = any(":" in name for name in names)
+    if numbered and not sliced and len(numbered) != len(there):
+        wrong.append(f"it has {len(numbered)} GPUs, and the node has {len(there)}")
+    if below and not older(effective["version"], below):
+        version = effective["version"]
+        wrong.append(f"it is of version {version}, and an engine here reads those below {below}")
+    return Found(effective, hidden, wrong)
+
+
+def driver_is_loaded(tree: Tree) -> bool:
+    """Whether there is a driver that can say which GPUs there are."""
+    return bool(driver.loaded(tree)[0])
+
+
+@dataclass
+class Renewal:
+    """Writes the specification anew: by NVIDIA's own unit where it does that here, else directly."""
+
+    run: Run
+    unit: str
+    flags: Sequence[str]
+    did: list[str] = field(default_factory=list)
+
+    def by_unit(self) -> bool:
+        """Have the unit do it. Returns whether there is one. Raises NodeError with its log."""
+        if not self.unit or show(self.run, [self.unit], ["LoadState"])[self.unit]["LoadState"] != "loaded":
+            return False
+        status, out, err = self.run(["systemctl", "restart", self.unit])
+        if status != 0:
+            lines = "".join(f"\n  {line}" for line in journal(self.run, self.unit, 15))
+            raise NodeError(
+                f"{self.unit} could not write the CDI specification: {err.strip() or out.strip()}{lines}"
+            )
+        self.did.append(f"systemctl restart {self.unit}")
+        return True
+
+    def directly(self) -> None:
+        """Run what the unit would run. Raises NodeError with what it says."""
+        Path(OUTPUT).parent.mkdir(parents=True, exist_ok=True)
+        command = ["nvidia-ctk", "cdi", "generate", f"--output={OUTPUT}"]
+        command += [f"--feature-flag={flag}" for flag in self.flags]
+        status, out, err = self.run(command)
+        if status != 0:
+            raise NodeError(f"{' '.join(command)} failed: {(err or out).strip()[-1000:]}")
+        self.did.append(" ".join(command))
+
+
+def docker_serves_cdi(run: Run) -> bool:
+    """Whether the docker daemon that runs here knows CDI; true where none runs."""
+    status, out, _ = run(["docker", "info", "--format", "{{json .CDISpecDirs}}"])
+    if status != 0:
+        return True
+    return bool(json.loads(out.strip() or "null"))
+
+
+def old_hook(run: Run, path: str) -> str:
+    """What a hook for podman is: empty where there is none, LEFTOVER, or whose it is.
+
+    A leftover belongs to no installed package and starts NVIDIA's hook program.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    dpkg = Path("/usr/bin/dpkg-query").exists()
+    owner = ["dpkg-query", "--search"] if dpkg else ["rpm", "--query", "--file"]
+    status, out, _ = run([*owner, path])
+    if status == 0:
+        return f"the package {out.partition(':')[0].strip()}"
+    try:
+        program = json.loads(text)["hook"]["path"]
+    except (ValueError, KeyError, TypeError):
+        return BY_HAND
+    return LEFTOVER if Path(str(program)).name in HOOK_PROGRAMS else BY_HAND
