@@ -12,7 +12,8 @@ description:
   - Reads PCI devices, the NVIDIA driver that is loaded and those on disk, kernel modules, RDMA ports, network
     interfaces, mounts, CDI specifications, limits and kernel settings, and the packages that matter here.
   - Reads files below C(/proc), C(/sys), C(/dev), C(/etc), C(/boot), C(/lib/modules), C(/usr/lib) and
-    C(/var/lib). Runs no program but C(rpm) on the RHEL family, loads nothing and changes nothing.
+    C(/var/lib). Runs no program but C(rpm), and C(modinfo) where Python cannot unpack a module; changes
+    nothing.
   - Ends within 20 seconds whatever hangs. A mount that does not answer is named in C(problems).
   - What cannot be read is missing from the result and named in C(problems), such as what needs root.
 version_added: 0.2.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -20,7 +19,8 @@ LIBRARIES = (
     "/usr/local/nvidia/lib64",
     "/usr/local/nvidia/lib",
 )
-LIBRARY = re.compile(r"^lib(?:nvidia-ml|cuda)\.so\.(\d+\.\d[\d.]*)$")
+PROCESS = re.compile(r"^\d+$")
+LIBRARY = re.compile(r"^lib(nvidia-ml|cuda)\.so\.\d{3}(\.\d+)+$")
 
 
 def read(tree: Tree) -> dict[str, Any]:
@@ -62,24 +62,17 @@ def _parameters(tree: Tree) -> dict[str, str]:
 
 
 def _user_space(tree: Tree) -> list[str]:
-    versions = {
-        match[1]
-        for folder in LIBRARIES
-        for match in map(LIBRARY.match, tree.names(folder))
-        if match is not None
-    }
+    names = {name for folder in LIBRARIES for name in tree.names(folder, LIBRARY)}
+    versions = {name.partition(".so.")[2] for name in names}
     return sorted(versions, key=lambda version: [int(part) for part in version.split(".")])
 
 
 def _users(tree: Tree) -> dict[int, str]:
     """Processes that have a device node of a GPU open, with the names of their programs."""
     found, closed = {}, 0
-    for entry in os.listdir(tree.at("/proc")):
-        if not entry.isdigit():
-            continue
-        folder = tree.at(f"/proc/{entry}/fd")
+    for entry in tree.names("/proc", PROCESS):
         try:
-            if any(os.readlink(f"{folder}/{name}").startswith("/dev/nvidia") for name in os.listdir(folder)):
+            if any(name.startswith("/dev/nvidia") for name in tree.opened(entry)):
                 found[int(entry)] = tree.text(f"/proc/{entry}/comm")
         except PermissionError:
             closed += 1

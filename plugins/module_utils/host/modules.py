@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shutil
+import subprocess
 from typing import Any
 
 from ansible_collections.nimctl.multinode.plugins.module_utils.host.kofile import (
+    UnknownPackingError,
     UnreadableError,
     modinfo,
     module_name,
@@ -74,12 +77,26 @@ def _cheapest_first(path: str) -> tuple[bool, bool, str]:
 def _describe(tree: Tree, path: str) -> tuple[str, str]:
     """Version and flavour of one module; empty where the file cannot be read."""
     try:
-        fields = modinfo(tree.at(path))
+        fields = _fields(tree, path)
     except UnreadableError as error:
         tree.problem(str(error))
         return "", ""
     licence = fields.get("license", "")
     return fields.get("version", ""), "proprietary" if licence == "NVIDIA" else "open" if licence else ""
+
+
+def _fields(tree: Tree, path: str) -> dict[str, str]:
+    try:
+        return modinfo(tree.at(path))
+    except UnknownPackingError:
+        # Ubuntu and Debian pack with zstd, which kmod reads and most Pythons do not.
+        program = shutil.which("modinfo", path="/usr/sbin:/sbin:/usr/bin:/bin")
+        if program is None or tree.root != "/":
+            raise
+        command = [program, "--null", path]
+        done = subprocess.run(command, capture_output=True, timeout=10, check=False)  # noqa: S603
+    pairs = (field.partition(":") for field in done.stdout.decode("utf-8", "replace").split("\0"))
+    return {name: value.strip() for name, _, value in reversed(list(pairs))}
 
 
 def dkms(tree: Tree) -> list[dict[str, Any]]:

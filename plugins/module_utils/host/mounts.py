@@ -32,16 +32,18 @@ NEVER_ASKED = PSEUDO | {"hugetlbfs"}
 
 def read(tree: Tree) -> list[dict[str, Any]]:
     """Every mount that may hold somebody's data, in the order of the mount table."""
-    found = []
-    for line in tree.text(TABLE).splitlines():
-        mount = _mount(line)
-        if mount and (mount["type"] not in PSEUDO or mount["target"] in KEPT):
-            found.append(mount)
+    found = [mount for mount in map(reported, tree.text(TABLE).splitlines()) if mount]
     asked = _to_ask(found) if _is_ours(tree) else {}
     _ask(tree, asked)
     for mount in found:
         del mount["device"]
     return found
+
+
+def reported(line: str) -> dict[str, Any] | None:
+    """The mount of a line of the mount table, None for those that nobody has to know of."""
+    mount = _mount(line)
+    return mount if mount and (mount["type"] not in PSEUDO or mount["target"] in KEPT) else None
 
 
 def _mount(line: str) -> dict[str, Any] | None:

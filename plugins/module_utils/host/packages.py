@@ -50,7 +50,9 @@ def _dpkg(tree: Tree) -> dict[str, Any]:
         if not MATTER.match(name):
             continue
         fields = dict(re.findall(r"^(Status|Version|Architecture): (.*)$", stanza, re.MULTILINE))
-        wanted, _, state = fields.get("Status", "  ").split(" ")
+        # "install ok installed": what is wanted, an error flag, what is.
+        status = fields.get("Status", "")
+        wanted, state = status.partition(" ")[0], status.rpartition(" ")[2]
         if state in ("half-installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending"):
             unfinished.append(f"{name} ({state})")
         elif state != "installed":
@@ -67,7 +69,7 @@ def _dpkg(tree: Tree) -> dict[str, Any]:
 def _rpm(tree: Tree) -> dict[str, Any]:
     locks = list(_locks(tree))
     found: dict[str, Any] = {}
-    for line in _rpm_lines(tree):
+    for line in rpm_lines(tree):
         name, version, architecture = line.split("\t")[:3]
         if not MATTER.match(name) or architecture == "i686":
             continue
@@ -94,7 +96,7 @@ def _order(version: str) -> list[tuple[bool, int, str]]:
     ]
 
 
-def _rpm_lines(tree: Tree) -> list[str]:
+def rpm_lines(tree: Tree) -> list[str]:
     """The database is no text: rpm is asked on a live host, a recorded one has a listing."""
     if tree.exists("/listings/packages"):
         return tree.lines("/listings/packages")

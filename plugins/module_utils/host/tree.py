@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import BinaryIO
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of one file that are read at most."""
+ANYTHING = re.compile("")
 PIECE = 1 << 16
 """Bytes of one read: sysctls refuse reads of megabytes."""
 
@@ -84,12 +86,12 @@ class Tree:
         except ValueError:
             return default
 
-    def names(self, path: str) -> list[str]:
-        """The names in a folder, sorted; none where there is no such folder."""
+    def names(self, path: str, matching: re.Pattern[str] = ANYTHING) -> list[str]:
+        """The names in a folder that match, sorted; none where there is no such folder."""
         if self.out_of_reach(path):
             return []
         try:
-            return sorted(os.listdir(self.at(path)))
+            return sorted(filter(matching.match, os.listdir(self.at(path))))
         except (FileNotFoundError, NotADirectoryError):
             return []
         except PermissionError:
@@ -112,6 +114,11 @@ class Tree:
             return os.path.basename(os.readlink(self.at(path)))
         except OSError:
             return ""
+
+    def opened(self, process: str) -> list[str]:
+        """What a process has open, by name. Raises OSError where it has ended or is not for our eyes."""
+        folder = self.at(f"/proc/{process}/fd")
+        return [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
 
     def exists(self, path: str) -> bool:
         """Whether there is something at a path; links are followed."""

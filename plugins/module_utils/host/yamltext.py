@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 KEY = re.compile(
-    r"""^("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'\[\]{},#&*!|>%@`-][^#]*?|-[^\s#][^#]*?)\s*:(?:\s+(.*))?$"""
+    r"""^("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'\[\]{},#&*!|>%@`-].*?|-[^\s].*?)\s*:(?:\s+(.*))?$"""
 )
 WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
@@ -122,6 +122,8 @@ def _scalar(text: str, number: int) -> Any:
             raise UnknownYamlError(f"line {number}: {text[:40]}")
         return text[1:-1].replace("''", "'")
     if text[:1] in tuple("&*!|>%@`") and text:
+        raise UnknownYamlError(f"line {number}: {text[:40]}")
+    if text.endswith(":") or ": " in text:
         raise UnknownYamlError(f"line {number}: {text[:40]}")
     if text.lower() in WORDS:
         return WORDS[text.lower()]

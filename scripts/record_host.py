@@ -1,0 +1,354 @@
+#!/usr/bin/env python3
+"""Record what host_probe reads on this machine, to test with it elsewhere. Needs Python 3.9 and nothing else.
+
+    python3 scripts/record_host.py h200.tar.gz     write a tar with a recorded host
+    python3 scripts/record_host.py --show          print what the probe finds, as JSON
+
+Run it as root, from a clone. The tar has the files that the probe reads and no others. UUIDs, hardware
+addresses, serial numbers, IP addresses and names of servers are replaced, each by the same substitute
+everywhere; folder names are not. Unpacked to tests/fixtures/hosts/NAME it is a host for tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import io
+import ipaddress
+import json
+import os
+import posixpath
+import re
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any, Callable, Union
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "collections"))
+
+from ansible_collections.nimctl.multinode.plugins.module_utils.host import (
+    kofile,
+    mounts,
+    network,
+    packages,
+    probe,
+    system,
+)
+from ansible_collections.nimctl.multinode.plugins.module_utils.host.infiniband import (
+    LINK_LOCAL_ONLY,
+    MANAGER,
+    UNUSED,
+)
+from ansible_collections.nimctl.multinode.plugins.module_utils.host.modules import MATTER
+from ansible_collections.nimctl.multinode.plugins.module_utils.host.mounts import TABLE
+from ansible_collections.nimctl.multinode.plugins.module_utils.host.tree import LARGEST, Tree
+
+Content = Union[bytes, "Link", None]
+"""Of a file, or of a link; None for a folder that is not known to hold anything."""
+
+
+class Link(str):
+    """What a symbolic link leads to."""
+
+
+class Recorder(Tree):
+    """Reads as a tree does, and remembers what it has read."""
+
+    def __init__(self, root: str = "/", kernel: str = "/", unanswering: tuple[str, ...] = ()) -> None:
+        super().__init__(root, kernel, unanswering)
+        self.files: dict[str, Content] = {}
+
+    def data(self, path: str, size: int = LARGEST, closed: bool = False) -> bytes:
+        found = super().data(path, size, closed)
+        if os.path.isfile(self.at(path)):
+            self.files[path] = found
+        return found
+
+    def names(self, path: str, matching: Any = re.compile("")) -> list[str]:
+        found = super().names(path, matching)
+        # Processes are remembered only where they use a GPU; device nodes have a listing.
+        if not path.startswith(("/proc", "/dev")):
+            for name in found:
+                self._see(f"{path}/{name}")
+        return found
+
+    def exists(self, path: str) -> bool:
+        self._see(path)
+        return super().exists(path)
+
+    def link(self, path: str) -> str:
+        found = super().link(path)
+        if found:
+            self.files[path] = Link(f"../{found}")
+        return found
+
+    def opened(self, process: str) -> list[str]:
+        found = super().opened(process)
+        for number, name in enumerate(name for name in found if name.startswith("/dev/nvidia")):
+            self.files[f"/proc/{process}/fd/{number}"] = Link(name)
+        return found
+
+    def read_at(self, path: str, places: list[int], size: int = 4) -> list[bytes]:
+        found = super().read_at(path, places, size)
+        for place, piece in zip(places, found):  # noqa: B905 - not known to Python 3.9
+            before = self.files.get(path)
+            known = before if isinstance(before, bytes) else b""
+            if piece:
+                self.files[path] = known[:place].ljust(place, b"\0") + piece + known[place + len(piece) :]
+        return found
+
+    def _see(self, path: str) -> None:
+        """Remember that something is there; what it holds is remembered when it is read."""
+        if os.path.exists(self.at(path)) and not self.out_of_reach(path):
+            self.files.setdefault(path, None if os.path.isdir(self.at(path)) else b"")
+
+
+def record(root: str = "/", kernel: str = "/") -> tuple[dict[str, Content], list[str]]:
+    """The files that the probe reads, shortened to what it uses of them; and the problems it has."""
+    _, problems, silent = probe.read_mounts(Tree(root, kernel))
+    tree = Recorder(root, kernel, silent)
+    tree.text(TABLE)
+    found = {name: section(tree) for name, section in probe.SECTIONS.items()}
+    files = tree.files
+    files["/listings/nodes"] = lines("{path} {major} {minor}".format(**node) for node in found["devices"])
+    files["/listings/addresses"] = lines(
+        f"{interface['name']} {address}"
+        for interface in found["interfaces"]
+        for address in interface["addresses"]
+    )
+    for module in [*found["driver"]["installed"], *found["driver"]["elsewhere"]]:
+        files[module["path"]] = module_file(module)
+    files["/proc/1/environ"] = f"container={found['system']['container']}".encode()
+    if found["packages"]["package_manager"] == "dnf":
+        files["/listings/packages"] = lines(filter(matters, packages.rpm_lines(tree)))
+    for pattern, shorten in SHORTER:
+        for path, content in files.items():
+            if isinstance(content, bytes) and re.search(pattern, path):
+                files[path] = shorten(content)
+    trust(files)
+    for path in [path for path, content in files.items() if is_noise(path, content)]:
+        del files[path]
+    return files, list(dict.fromkeys([*problems, *tree.problems]))
+
+
+def is_noise(path: str, content: Content) -> bool:
+    """Entries of GID tables that are not used, and interfaces that the probe passes over."""
+    if path.startswith(network.CLASS + "/"):
+        return content is None
+    return isinstance(content, bytes) and content.strip() in (UNUSED.encode(), LINK_LOCAL_ONLY.encode())
+
+
+def lines(texts: Any) -> bytes:
+    """One text a line."""
+    return "".join(f"{text}\n" for text in texts).encode()
+
+
+def matters(line: str) -> bool:
+    """Whether a line of rpm is about a package that the probe reports."""
+    return packages.MATTER.match(line.partition("\t")[0]) is not None
+
+
+def module_file(module: dict[str, Any]) -> bytes:
+    """A module that says the same of itself, never packed; one that could not be read stays unreadable."""
+    if not module["version"]:
+        return kofile.ZSTD
+    licence = "NVIDIA" if module["flavour"] == "proprietary" else "Dual MIT/GPL"
+    return kofile.smallest({"version": module["version"], "license": licence})
+
+
+def only(keep: Callable[[str], bool]) -> Callable[[bytes], bytes]:
+    """Keep some of the lines of a file."""
+    return lambda content: lines(
+        line for line in content.decode("utf-8", "replace").splitlines() if keep(line)
+    )
+
+
+def options(content: bytes) -> bytes:
+    """The options that the probe reports; never empty, which would say that nothing is known."""
+    found = only(lambda line: any(name in line for name in system.OPTIONS))(content)
+    return b"# What host_probe uses of it\n" + found
+
+
+def dpkg(content: bytes) -> bytes:
+    """The packages that the probe reports, with what it reports of them."""
+    stanzas = []
+    for stanza in content.decode("utf-8", "replace").split("\n\n"):
+        if packages.MATTER.match(stanza.partition("\n")[0].partition(": ")[2]):
+            stanzas.append(
+                "\n".join(re.findall(r"^(?:Package|Status|Architecture|Version): .*$", stanza, re.M)) + "\n"
+            )
+    return "\n".join(stanzas).encode()
+
+
+def dependencies(content: bytes) -> bytes:
+    """The modules that the probe reports, without what they depend on."""
+    paths = [line.partition(":")[0] for line in content.decode().splitlines()]
+    return lines(f"{path}:" for path in paths if MATTER.match(kofile.module_name(path)))
+
+
+def loaded(content: bytes) -> bytes:
+    """Names of modules without where they are in memory."""
+    return lines(f"{line.split(' ')[0]} 0 0 - Live 0x0" for line in content.decode().splitlines())
+
+
+SHORTER: list[tuple[str, Callable[[bytes], bytes]]] = [
+    (r"^/var/lib/dpkg/status$", dpkg),
+    (r"/modules\.dep$", dependencies),
+    (r"/modules\.builtin$", only(lambda line: MATTER.match(kofile.module_name(line)) is not None)),
+    (r"^/proc/modules$", loaded),
+    (r"^/proc/meminfo$", only(lambda line: line.startswith("MemTotal:"))),
+    (f"^{mounts.TABLE}$", only(lambda line: mounts.reported(line) is not None)),
+    (r"^/proc/driver/nvidia/gpus/.*/information$", only(lambda line: line.startswith("Model:"))),
+    (r"^/(boot/config-|lib/modules/[^/]+/config$)", options),
+    (r"^/proc/config.gz$", lambda content: gzip.compress(options(gzip.decompress(content)), mtime=0)),
+    (r"^/etc/(systemd|security|dnf|yum)/", only(lambda line: line.strip()[:1] not in ("", "#", ";"))),
+    (r"/vpd$", lambda content: MANAGER if MANAGER in content else b""),
+]
+"""Which files are longer than what the probe uses of them, and what to keep. VPD has serial numbers."""
+
+
+def trust(files: dict[str, Content]) -> None:
+    """Put digests in the place of certificates, so that it still shows which are trusted."""
+    mine = {
+        path: content
+        for path in system.SIGNING
+        for content in [files.get(path)]
+        if isinstance(content, bytes)
+    }
+    digests = {content: hashlib.sha256(content).hexdigest().encode() for content in mine.values()}
+    for path in system.ENROLLED:
+        held = files.get(path)
+        if isinstance(held, bytes):
+            files[path] = (
+                b"".join(digest for content, digest in digests.items() if content and content in held) or b"-"
+            )
+    for path, content in mine.items():
+        files[path] = digests[content]
+
+
+class Disguise:
+    """Puts substitutes in the place of what tells one machine from another."""
+
+    UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.I)
+    HARDWARE = re.compile(r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b", re.I)
+    NAMED_BY_HARDWARE = re.compile(r"\benx[0-9a-f]{12}\b")
+    IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
+    ADDRESSES = re.compile(r"^/(listings/addresses|proc/self/mountinfo|proc/cmdline)$|/gids/\d+$")
+    """Only these have addresses; elsewhere four numbers with dots are a version."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, int]] = {}
+
+    def files(self, files: dict[str, Content]) -> dict[str, Content]:
+        """Every file, disguised."""
+        return {self._plain(path): self._content(path, content) for path, content in sorted(files.items())}
+
+    def _number(self, kind: str, original: str) -> int:
+        known = self._known.setdefault(kind, {})
+        return known.setdefault(original.lower(), len(known) + 1)
+
+    def _content(self, path: str, content: Content) -> Content:
+        if isinstance(content, Link):
+            return Link(self._plain(content))
+        if content is None or b"\0" in content:
+            return content
+        text = content.decode("utf-8", "surrogateescape")
+        if path == TABLE:
+            text = lines(self._mount(line) for line in text.splitlines()).decode()
+        if self.ADDRESSES.search(path):
+            text = self._addresses(path, text)
+        return self._plain(text).encode("utf-8", "surrogateescape")
+
+    def _plain(self, text: str) -> str:
+        text = self.UUID.sub(lambda it: f"00000000-0000-4000-8000-{self._number('uuid', it[0]):012x}", text)
+        text = self.HARDWARE.sub(lambda it: f"02:00:00:00:00:{self._number('hardware', it[0]):02x}", text)
+        return self.NAMED_BY_HARDWARE.sub(
+            lambda it: f"enx02000000{self._number('hardware', it[0]):04x}", text
+        )
+
+    def _mount(self, line: str) -> str:
+        """One line of the mount table: the name of a server becomes a number."""
+        before, separator, after = line.partition(" - ")
+        kind, _, rest = after.partition(" ")
+        source, _, options = rest.partition(" ")
+        server, mark, folder = source.partition(":")
+        if mark and folder.startswith("/") and not self.IPV4.fullmatch(server):
+            source = f"server{self._number('server', server)}:{folder}"
+        return f"{before}{separator}{kind} {source} {options}"
+
+    def _addresses(self, path: str, text: str) -> str:
+        if path.endswith("/proc/cmdline") or path == TABLE:
+            return self.IPV4.sub(lambda it: self._v4(it[0]), text)
+        found = []
+        for line in text.splitlines():
+            *name, address = line.split(" ")
+            address, mark, prefix = address.partition("/")
+            found.append(" ".join([*name, self._address(address) + mark + prefix]))
+        return "\n".join(found) + "\n"
+
+    def _address(self, text: str) -> str:
+        """An IP address or a GID; the form of writing stays."""
+        address = ipaddress.ip_address(text)
+        if isinstance(address, ipaddress.IPv4Address):
+            return self._v4(text)
+        if address.ipv4_mapped:
+            packed = ipaddress.ip_address(self._v4(str(address.ipv4_mapped))).packed
+            substitute = ipaddress.IPv6Address(b"\0" * 10 + b"\xff\xff" + packed)
+        else:
+            high, low = int(address) >> 64, int(address) & (1 << 64) - 1
+            if not address.is_link_local:
+                high = 0xFD00 << 48 | self._number("network6", hex(high))
+            substitute = ipaddress.IPv6Address(
+                high << 64 | 0xA088C20300000000 | self._number("host6", hex(low))
+            )
+        return substitute.exploded if len(text) == 39 else str(substitute)
+
+    def _v4(self, text: str) -> str:
+        """Networks of 256 addresses stay apart, and the last number stays."""
+        network_part, _, last = text.rpartition(".")
+        if text.startswith(("0.", "127.", "255.")):
+            return text
+        return f"10.0.{self._number('network4', network_part)}.{last}"
+
+
+def write(files: dict[str, Content], target: Path) -> None:
+    """Write a tar: the same files give the same bytes of every member."""
+    with tarfile.open(target, "w:gz" if target.suffix in (".gz", ".tgz") else "w") as tar:
+        for path, content in sorted(files.items()):
+            member = tarfile.TarInfo(posixpath.normpath(path).lstrip("/"))
+            member.mode = 0o644
+            if content is None:
+                if any(other.startswith(path + "/") for other in files):
+                    continue
+                member.type, member.mode = tarfile.DIRTYPE, 0o755
+            elif isinstance(content, Link):
+                member.type, member.linkname = tarfile.SYMTYPE, str(content)
+            else:
+                member.size = len(content)
+            tar.addfile(member, io.BytesIO(content) if isinstance(content, bytes) else None)
+
+
+def main() -> int:
+    """Record or show this machine."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("target", nargs="?", type=Path, help="the tar to write, such as h200.tar.gz")
+    what.add_argument("--show", action="store_true", help="print what the probe finds, and write nothing")
+    arguments = parser.parse_args()
+    if arguments.show:
+        print(json.dumps(probe.probe(), indent=2))
+        return 0
+    files, problems = record()
+    disguised = Disguise().files(files)
+    write(disguised, arguments.target)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{arguments.target}: {len(disguised)} files. Look through it before you give it to others.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
