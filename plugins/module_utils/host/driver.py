@@ -81,6 +81,7 @@ def _users(tree: Tree) -> dict[int, str]:
             continue
     if closed:
         tree.problem(
-            f"what {closed} processes have open cannot be seen without root: users of the GPUs may be missing"
+            f"the kernel does not show what {closed} process{'es have' if closed > 1 else ' has'} open "
+            "(is the probe run as root?): users of the GPUs may be missing"
         )
     return found

@@ -52,6 +52,7 @@ def test_the_probe_and_the_model_know_the_same_keys(name):
     ("name", "gpus", "switches", "ports", "driver"),
     [
         ("h100-sxm-x1", 1, 0, 0, "580.159.04"),
+        ("h200-sxm-x1", 1, 0, 0, "580.159.04"),
         ("hgx-h100-x8", 8, 4, 8, "580.126.20"),
         ("hgx-h200-x8-roce", 8, 4, 8, "580.159.04"),
         ("gb200-tray", 4, 0, 4, "580.126.20"),
@@ -166,3 +167,15 @@ def test_a_packed_host_is_the_same_hardware(tmp_path):
     subprocess.run(["tar", "-xf", tmp_path / "x.tar", "-C", tmp_path], check=True)
     host = Host.from_probe(probe(str(HOSTS / "no-gpu"), str(tmp_path)))
     assert (len(host.gpus), len(host.devices), host.system.distribution) == (8, 36, "debian")
+
+
+def test_a_real_machine_with_an_h200(probed):
+    host = probed("h200-sxm-x1")
+    (gpu,) = host.gpus
+    assert (gpu.id, gpu.model, gpu.link_width) == ("10de:2335", "NVIDIA H200", 16)
+    assert (host.system.distribution, host.system.version) == ("ubuntu", "24.04")
+    assert not host.system.systemd
+    assert (host.driver.flavour, host.driver.user_space) == ("open", "580.159.04")
+    assert host.driver.installed == (), "its modules are part of the image, not of a package"
+    assert host.packages["libnccl2"].held
+    assert {node.path: node.major for node in host.devices}["/dev/nvidia0"] == 195
