@@ -19,7 +19,7 @@ except ImportError as error:
 else:
     IMPORT_ERROR = None
 
-NAMES = ("cluster.yml", "cluster.yaml")
+from ansible_collections.nimctl.multinode.plugins.plugin_utils.descriptions import descriptions
 
 
 class ActionModule(ActionBase):
@@ -48,15 +48,7 @@ class ActionModule(ActionBase):
     def _descriptions(self, variables: dict[str, Any]) -> list[Path]:
         """The descriptions that this run takes its inventory from; none for an inventory of another kind."""
         given = self._task.args.get("path")
-        sources = [given] if given else variables.get("ansible_inventory_sources") or []
-        found = []
-        for source in sources:
-            path = Path(source)
-            candidates = (
-                [path / name for name in NAMES] if path.is_dir() else [path] if path.name in NAMES else []
-            )
-            found += [candidate for candidate in candidates if candidate.is_file()][:1]
-        return found
+        return descriptions([given] if given else variables.get("ansible_inventory_sources") or [])
 
     def _lock(self, path: Path, variables: dict[str, Any], result: dict[str, Any]) -> None:
         def vault(name: str) -> str:

@@ -7,8 +7,10 @@ else: another branch or version there is a new wish, as another image tag is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from nimctl.cluster import Cluster
+from nimctl.lock import Lock
 from nimctl.run.names import fold
 from nimctl.stack import versions
 from nimctl.stack.inventory import layer_members
@@ -77,6 +79,34 @@ def moved(
         if version is not None:
             after[layer] = {"version": version}
     return after
+
+
+def chosen(
+    plans: Mapping[str, Mapping[str, Mapping[str, object]]],
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The version of each layer that all nodes have chosen, and notes on layers where they differ.
+
+    ``plans`` has for each node its layers' plans, each with ``version`` (empty where it chose none).
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for node, layers in plans.items():
+        for layer, plan in layers.items():
+            version = str(plan.get("version") or "")
+            if layer in LOCKED_LAYERS and version:
+                found.setdefault(layer, {}).setdefault(version, []).append(node)
+    notes = [
+        f"stack {layer}: not locked, because the nodes chose different versions "
+        f"({', '.join(f'{fold(nodes)}: {version}' for version, nodes in sorted(versions.items()))})"
+        for layer, versions in found.items()
+        if len(versions) > 1
+    ]
+    agreed = {layer: {"version": next(iter(said))} for layer, said in found.items() if len(said) == 1}
+    return agreed, notes
+
+
+def with_stack(lock: Lock, versions: Locked) -> Lock:
+    """A lock with versions added; those that it has stay."""
+    return replace(lock, stack={**versions, **lock.stack})
 
 
 def meaning(
