@@ -26,10 +26,11 @@ def read(tree: Tree) -> list[dict[str, Any]]:
 def _port(tree: Tree, device: str, port: int) -> dict[str, Any]:
     place = f"{CLASS}/{device}/ports/{port}"
     gids = _gids(tree, place)
+    layer = tree.text(f"{place}/link_layer")
     return {
         "device": device,
         "port": port,
-        "link_layer": tree.text(f"{place}/link_layer"),
+        "link_layer": layer,
         # "4: ACTIVE", "5: LinkUp"
         "state": tree.text(f"{place}/state").partition(": ")[2],
         "physical_state": tree.text(f"{place}/phys_state").partition(": ")[2],
@@ -40,7 +41,9 @@ def _port(tree: Tree, device: str, port: int) -> dict[str, Any]:
         "netdev": _netdev(tree, device, gids),
         "numa_node": tree.number(f"{CLASS}/{device}/device/numa_node", -1),
         "gids": gids,
-        "nvlink_manager": MANAGER in tree.data(f"{CLASS}/{device}/device/vpd", 4096),
+        # Slow to read, so not from ports that cannot have it.
+        "nvlink_manager": layer == "InfiniBand"
+        and MANAGER in tree.data(f"{CLASS}/{device}/device/vpd", 4096),
     }
 
 

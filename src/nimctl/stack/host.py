@@ -61,7 +61,7 @@ class PciDevice(Part):
     driver: str = ""
     model: str = Field("", description="Of a GPU, as its loaded driver says it")
     numa_node: int = -1
-    link_speed_gts: float | None = None
+    link_speed_gts: float | None = Field(None, description="Now; an idle GPU slows its link down")
     link_width: int | None = None
 
 

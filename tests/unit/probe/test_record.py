@@ -71,6 +71,7 @@ def test_certificates_and_product_data_are_replaced(tree, tmp_path):
             "/var/lib/dkms/mok.pub": b"my certificate",
             "/sys/firmware/efi/mok-variables/MokListRT": b"..my certificate..other",
             f"{place}/ports/1/state": "4: ACTIVE\n",
+            f"{place}/ports/1/link_layer": "InfiniBand\n",
             f"{place}/device/vpd": b"serial MT2299X SW_MNG",
         }
     )
