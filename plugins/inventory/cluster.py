@@ -39,10 +39,10 @@ nodes:
     gpu: {model: h100-sxm, count: 8}
 """
 
-from pathlib import Path  # noqa: E402
+from pathlib import Path
 
-from ansible.errors import AnsibleParserError  # noqa: E402
-from ansible.plugins.inventory import BaseInventoryPlugin  # noqa: E402
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin
 
 try:
     from nimctl.errors import NimctlError

@@ -84,7 +84,8 @@ def _fingerprint(body: bytes) -> str:
         raise MalformedKeyError("it has an empty key")
     if body[0] == 4:
         # SHA-1 is what the format prescribes for the name of a version 4 key; nothing is signed with it here.
-        return hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body).hexdigest().upper()  # noqa: S324
+        packet = b"\x99" + len(body).to_bytes(2, "big") + body
+        return hashlib.sha1(packet, usedforsecurity=False).hexdigest().upper()
     if body[0] == 6:
         return hashlib.sha256(b"\x9b" + len(body).to_bytes(4, "big") + body).hexdigest().upper()
     raise MalformedKeyError(f"it has a key of version {body[0]}, which is not supported")

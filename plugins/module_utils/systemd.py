@@ -20,8 +20,7 @@ def show(run: Run, units: Iterable[str], properties: Iterable[str]) -> dict[str,
     if status != 0:
         raise NodeError(f"systemctl show failed: {err.strip() or out.strip()}")
     found: dict[str, dict[str, str]] = {}
-    # strict= is newer than the oldest Python of nodes.
-    for name, block in zip(names, out.strip("\n").split("\n\n")):  # noqa: B905
+    for name, block in zip(names, out.strip("\n").split("\n\n")):  # noqa: B905 - newer than a node's Python
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         found[name] = {key: values.get(key, "") for key in wanted}
     return found

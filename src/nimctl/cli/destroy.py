@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nimctl.cli import running
 from nimctl.cli.app import FormatOption, InventoryOption, messages, print_json
 from nimctl.cli.options import (
     DEFAULT_RUNS,
@@ -17,9 +18,8 @@ from nimctl.cli.options import (
     json_wanted,
 )
 from nimctl.errors import RejectedError
-from nimctl.run import secrets, session
+from nimctl.run import session
 from nimctl.run.names import fold
-from nimctl.run.redact import Redactor
 from nimctl.run.target import Target, load
 
 PURGE = "nimctl_purge"
@@ -54,20 +54,14 @@ def destroy(
         messages.print(line, markup=False, soft_wrap=True)
     if not yes:
         _confirm(target)
-    outcome = session.run(
-        session.Request(
-            verb="destroy",
-            cluster=target.cluster,
-            playbook="destroy",
-            inventory=inventory,
-            nodes=nodes,
-            limit=limit,
-            variables={PURGE: True} if purge else {},
-            arguments=words,
-            runs=run_dir,
-        ),
-        messages,
-        Redactor(secrets.values(target.placement.cluster)),
+    outcome = running.run(
+        "destroy",
+        "destroy",
+        target,
+        limit=limit,
+        arguments=words,
+        runs=run_dir,
+        variables={PURGE: True} if purge else {},
     )
     session.conclude(outcome, messages)
     if as_json:

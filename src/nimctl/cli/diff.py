@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from nimctl.cli import running
 from nimctl.cli.app import FormatOption, InventoryOption, messages, print_json
 from nimctl.cli.options import (
     DEFAULT_RUNS,
@@ -21,10 +22,9 @@ from nimctl.cli.options import (
     show_notes,
 )
 from nimctl.errors import DONE, FAILED
-from nimctl.run import secrets, session
+from nimctl.run import session
 from nimctl.run.difference import Collector, NodeDifference
 from nimctl.run.names import fold
-from nimctl.run.redact import Redactor
 from nimctl.run.target import Target, load
 
 
@@ -53,24 +53,17 @@ def diff(
     words = ansible_arguments(arguments)
     target = load(inventory)
     show_notes(target)
-    nodes = target.limited(limit) or list(target.nodes)
-    collector = Collector(nodes)
-    outcome = session.run(
-        session.Request(
-            verb="diff",
-            cluster=target.cluster,
-            playbook="site",
-            inventory=inventory,
-            nodes=nodes,
-            limit=limit,
-            check=True,
-            diff=True,
-            arguments=words,
-            runs=run_dir,
-        ),
-        messages,
-        Redactor(secrets.values(target.placement.cluster)),
-        collector.listen,
+    collector = Collector(target.limited(limit) or list(target.nodes))
+    outcome = running.run(
+        "diff",
+        "site",
+        target,
+        limit=limit,
+        arguments=words,
+        runs=run_dir,
+        check=True,
+        diff=True,
+        listen=collector.listen,
     )
     found = collector.differences()
     differs = any(node.differs for node in found)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from nimctl.cli import running
 from nimctl.cli.app import FormatOption, InventoryOption, messages, print_json
 from nimctl.cli.options import (
     DEFAULT_RUNS,
@@ -18,7 +19,6 @@ from nimctl.cli.options import (
 )
 from nimctl.resolve import check_runnable
 from nimctl.run import secrets, session
-from nimctl.run.redact import Redactor
 from nimctl.run.target import Endpoint, Target, load
 
 
@@ -46,20 +46,8 @@ def provision(
     show_notes(target)
     check_runnable(target.placement)
     secrets.check(target.placement, target.limited(limit))
-    outcome = session.run(
-        session.Request(
-            verb="provision",
-            cluster=target.cluster,
-            playbook="site",
-            inventory=inventory,
-            nodes=target.limited(limit) or list(target.nodes),
-            limit=limit,
-            check=check,
-            arguments=words,
-            runs=run_dir,
-        ),
-        messages,
-        Redactor(secrets.values(target.placement.cluster)),
+    outcome = running.run(
+        "provision", "site", target, limit=limit, arguments=words, runs=run_dir, check=check
     )
     session.conclude(outcome, messages)
     serves = outcome.exit_code == 0 and not check

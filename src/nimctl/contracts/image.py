@@ -58,8 +58,9 @@ class Verdict:
 
 
 def _call(*command: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
-    # Arguments go to the program as they are, through no shell.
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603
+    return subprocess.run(  # noqa: S603 - arguments go to the program as they are, through no shell
+        command, capture_output=True, text=True, timeout=seconds, check=False
+    )
 
 
 def container_engine(wanted: str | None = None) -> str:
@@ -146,7 +147,9 @@ def _read_files(seen: Look, wanted: set[str], modules: set[str], paths: set[str]
     container = created.stdout.strip().splitlines()[-1]
     try:
         command = [seen.engine, "export", container]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as export:  # noqa: S603
+        with subprocess.Popen(  # noqa: S603 - as above
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as export:
             assert export.stdout is not None
             _scan(seen, export.stdout, wanted, modules, paths)
         if export.returncode:

@@ -132,6 +132,7 @@ def _fields(
         "leader_address": leader.rank_address,
         "leader_host": f"[{leader.rank_address}]" if six else leader.rank_address,
         "address": node.rank_address,
+        # Clients come from anywhere; a firewall decides who may.
         "listen": "::" if _is_ipv6(node.address) or _is_ipv6(node.rank_address) else "0.0.0.0",  # noqa: S104
         "model": deployment.model,
         "served_name": deployment.served_name or deployment.model,

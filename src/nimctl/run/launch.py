@@ -15,7 +15,7 @@ def main() -> None:
     pipe, pid_file, *command = sys.argv[1:]
     with open(pipe, encoding="utf-8") as stream:  # noqa: PTH123 - pathlib costs start-up time here
         environment = json.load(stream)
-    with open(pid_file, "w", encoding="utf-8") as stream:  # noqa: PTH123
+    with open(pid_file, "w", encoding="utf-8") as stream:  # noqa: PTH123 - as above
         stream.write(str(os.getpid()))
     os.execve(command[0], command, environment)  # noqa: S606 - the command is nimctl's own choice
 

@@ -1,8 +1,49 @@
-"""Make the collection importable the way Ansible does, from the links in this clone."""
+"""Make the collection importable as Ansible does, from the links in this clone; run modules without it."""
 
 import sys
 from pathlib import Path
 
+import pytest
+
 COLLECTIONS = Path(__file__).parents[3] / "collections"
 if str(COLLECTIONS) not in sys.path:
     sys.path.insert(0, str(COLLECTIONS))
+
+
+class ModuleEnd(Exception):  # noqa: N818 - the normal end of a module
+    """A module ended; carries its result."""
+
+
+class FakeModule:
+    """As much of AnsibleModule as a module's ``work`` needs; commands go to ``run``."""
+
+    def __init__(self, params, run, check_mode):
+        self.params = params
+        self.check_mode = check_mode
+        self.commands = []
+        self._run = run
+
+    def run_command(self, command, **options):
+        self.commands.append(" ".join(command))
+        return self._run(command)
+
+    def exit_json(self, **result):
+        raise ModuleEnd(result)
+
+    def fail_json(self, **result):
+        raise ModuleEnd({"failed": True, **result})
+
+
+@pytest.fixture
+def run_module():
+    """``run_module(module, run, check=False, **params)`` gives the result, with ``commands`` that it ran."""
+
+    def call(module, run, check=False, **params):
+        fake = FakeModule(params, run, check)
+        try:
+            module.work(fake)
+        except ModuleEnd as end:
+            return {"failed": False, **end.args[0], "commands": fake.commands}
+        raise AssertionError("the module ended without a result")
+
+    return call

@@ -47,14 +47,20 @@ def test_containers_of_docker_and_podman_look_the_same(make):
     assert "label=nimctl.cluster=prod" in run.commands[0]
 
 
-def test_an_engine_that_is_missing_or_down_has_no_containers(make):
+def test_an_engine_that_is_missing_has_no_containers(make):
     assert make("podman", {}, installed=False)[0].containers() == []
-    down = (
-        1,
-        "",
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
         "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
-    )
-    assert make("docker", {"ps": down})[0].containers() == []
+        # Docker 29.
+        "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct",
+    ],
+)
+def test_a_daemon_that_is_down_has_no_containers(make, said):
+    assert make("docker", {"ps": (1, "", said)})[0].containers() == []
 
 
 def test_an_engine_that_fails_is_an_error(make):

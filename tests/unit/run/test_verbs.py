@@ -173,6 +173,18 @@ def test_diff_as_json(inventory, reports):
     }
 
 
+@pytest.mark.parametrize("kind", ["failed", "unreachable"])
+def test_the_cost_is_unknown_on_a_node_that_could_not_be_asked(inventory, reports, kind):
+    reports.events = (*reports.events, Event(kind, play="Deploy", host="node2", result={"msg": "no route"}))
+    reports.code = 2
+    done = invoke(diff, "-i", inventory)
+    assert done.exit_code == 1
+    assert "node2: not known, the check did not come to its end" in done.stdout
+    assert "node3: no difference" in done.stdout
+    shape = json.loads(invoke(diff, "-i", inventory, "--format", "json").stdout)
+    assert [node["cost"] for node in shape["nodes"]] == ["none", "unknown", "none"]
+
+
 def test_no_difference_is_0_with_exit_code_too(inventory, reports):
     reports.events = ()
     done = invoke(diff, "-i", inventory, "--exit-code")
