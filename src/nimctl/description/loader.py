@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from nimctl.cluster import Cluster, Node, NodeFabric
-from nimctl.description import deployments, nodes, shape, source, surroundings, texts
+from nimctl.description import deployments, layers, nodes, shape, source, surroundings, texts
 from nimctl.description.document import NodeEntry
 from nimctl.description.findings import Findings
 from nimctl.description.hardware import Hardware, hardware
 from nimctl.description.marks import Positions
 from nimctl.errors import DescriptionError, Problem
+from nimctl.stack import reading
 
 FILE = "cluster.yml"
 
@@ -81,6 +82,7 @@ def _examine(path: Path) -> Examined:
     findings = Findings(file, positions, earlier)
     texts.check(raw, findings)
     tables, table_problems = hardware(file.parent)
+    versions, version_problems = reading.read(file.parent)
     sections = shape.validate(raw, findings)
     machines = nodes.check(sections.nodes, tables, findings)
     machines.complete = machines.complete and _whole(raw, sections.nodes)
@@ -88,6 +90,15 @@ def _examine(path: Path) -> Examined:
     deployments.check(sections.deployments, sections.nodes, machines, contracts, findings)
     surroundings.check_storage(sections.storage, machines, findings)
     surroundings.check_stack(sections.stack, raw, findings)
+    layers.check(
+        sections.stack,
+        sections.nodes,
+        sections.deployments,
+        tables,
+        versions,
+        findings,
+        sections.connection.port or layers.SSH,
+    )
     surroundings.check_secrets(sections.secrets, findings)
     cluster = Cluster(
         name=sections.name,
@@ -101,7 +112,7 @@ def _examine(path: Path) -> Examined:
         positions=positions,
         gpu_models=_used(tables, sections.nodes),
     )
-    problems = (*findings.problems(), *table_problems)
+    problems = (*findings.problems(), *table_problems, *version_problems)
     return Examined(cluster if _placeable(problems, raw, sections) else None, problems)
 
 

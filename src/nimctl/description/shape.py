@@ -73,6 +73,10 @@ def validate(raw: Any, findings: Findings) -> Sections:
     )
 
 
+_OF_KEY = "[key]"
+"""What pydantic adds to a location where the key is wrong, not its value."""
+
+
 def _report_some(raw: Any, count: int, findings: Findings) -> None:
     """Word the problems of the beginning of a hopeless file: wording hundreds of thousands takes seconds."""
     try:
@@ -100,6 +104,8 @@ def _field(location: tuple[int | str, ...], raw: Any) -> Field:
     value: Any = raw
     path: list[int | str] = []
     for part in location:
+        if part == _OF_KEY:
+            break
         if isinstance(value, dict) and isinstance(part, str):
             value = value.get(part)
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):
@@ -119,6 +125,10 @@ def _report(where: Field, detail: dict[str, Any], findings: Findings) -> None:
         findings.add(where, f"found nothing, expected {_missing(schema, str(where[-1]))}")
     elif where[0] == "secrets" and len(where) == 2 and not isinstance(found, dict | None):
         findings.add(where, f"found a literal value (not shown), expected its source: {SOURCES_OF_SECRETS}")
+    elif kind == "literal_error" and detail["loc"][-1] == _OF_KEY:
+        allowed = re.findall(r"'([^']*)'", context["expected"])
+        message = f"found an unknown name, expected {listing(allowed)}{nearest(str(found), allowed)}"
+        findings.add(where, message, key=True)
     elif kind == "literal_error":
         allowed = [str(value) for value in schema.get("enum", [schema.get("const")])]
         near = nearest(found, allowed) if isinstance(found, str) and len(allowed) > 1 else ""

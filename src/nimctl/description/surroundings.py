@@ -55,8 +55,38 @@ def _check_kind(where: Field, entry: Storage, nodes: Nodes, findings: Findings) 
             findings.add(
                 (*where, name), f"{found}, expected none ({name} belongs to nfs and lustre)", key=True
             )
+    _check_kinds_of_fields(where, entry, findings)
     if entry.kind == "nfs" and entry.server is not None:
         _check_server((*where, "server"), entry.server, nodes, findings)
+
+
+_FIELDS_OF_KINDS: Mapping[str, tuple[str, ...]] = {
+    "nconnect": ("nfs",),
+    "rdma": ("nfs",),
+    "read_ahead_kib": ("nfs",),
+    "automount": ("nfs", "lustre"),
+    "options": ("nfs", "lustre"),
+    "packages": ("lustre",),
+    "stripe_count": ("lustre",),
+}
+
+
+def _check_kinds_of_fields(where: Field, entry: Storage, findings: Findings) -> None:
+    """A field of another kind of storage would do nothing."""
+    for name, kinds in _FIELDS_OF_KINDS.items():
+        if name in entry.model_fields_set and entry.kind not in kinds:
+            found = f"found a value with kind: {entry.kind}"
+            belongs = f"{name} belongs to {' and '.join(kinds)}"
+            findings.add((*where, name), f"{found}, expected none ({belongs})", key=True)
+    if entry.kind == "nfs" and entry.rdma and entry.nconnect is not None:
+        found = "found a number of TCP connections with rdma: true"
+        findings.add((*where, "nconnect"), f"{found}, expected one of the two", key=True)
+    if entry.kind == "nfs":
+        for index, option in enumerate(entry.options):
+            own = {"nconnect": "nconnect", "rdma": "rdma", "proto": "rdma"}.get(option.partition("=")[0])
+            if own is not None:
+                found = f"found the option {option}"
+                findings.add((*where, "options", index), f"{found}, expected the field {own} of the storage")
 
 
 def _check_server(where: Field, server: str, nodes: Nodes, findings: Findings) -> None:
