@@ -7,11 +7,20 @@ was there before; of a list, only the items that we added.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Path = tuple[str, ...]
 Json = dict[str, Any]
+
+
+_STRING_OR_COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
+
+
+def without_comments(text: str) -> str:
+    """JSON without the comments of C that some programs allow in it; strings stay as they are."""
+    return _STRING_OR_COMMENT.sub(lambda match: match[1] or "", text)
 
 
 class ConflictError(ValueError):

@@ -30,6 +30,14 @@ options:
     type: list
     elements: dict
     default: []
+  comments:
+    description:
+      - Whether the file may have comments as in C, as C(/etc/cufile.json) has.
+      - A file that is changed loses them. When the owner's keys go and nothing else was changed meanwhile,
+        the file comes back as it was, with them.
+    type: bool
+    default: false
+    version_added: 0.2.0
 attributes:
   check_mode: {support: full}
   diff_mode: {support: full}
@@ -78,6 +86,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.jsonmerge import 
     changed_keys,
     merge,
     together,
+    without_comments,
 )
 
 
@@ -86,7 +95,7 @@ def parsed(module: AnsibleModule, path: str, text: str | None) -> dict:
     if text is None or not text.strip():
         return {}
     try:
-        document = json.loads(text)
+        document = json.loads(without_comments(text) if module.params["comments"] else text)
     except ValueError as error:
         module.fail_json(
             msg=f"{path} is not valid JSON ({error}). It was left as it is; mend it or move it away, "
@@ -97,6 +106,14 @@ def parsed(module: AnsibleModule, path: str, text: str | None) -> dict:
             msg=f"{path} holds no JSON object. It was left as it is; mend it or move it away, and run again."
         )
     return document
+
+
+def with_comments(module: AnsibleModule, record: Record, text: str | None) -> str:
+    """The file as it was before our keys, where it had comments: only then is it more than its document."""
+    if not module.params["comments"]:
+        return ""
+    now = text if text and without_comments(text) != text else ""
+    return record.content.get("original") or now
 
 
 def work(module: AnsibleModule) -> None:
@@ -112,17 +129,21 @@ def work(module: AnsibleModule) -> None:
     changed = before != after
     made_by_us = text is None or record.content.get("file", False)
     written = "" if made_by_us and not after else json.dumps(after, indent=2) + "\n"
+    original = with_comments(module, record, text)
+    if original and parsed(module, path, original) == after:
+        written = original
+    rest = {"file": made_by_us, **({"original": original} if original else {})}
     modified = Path(path).stat().st_mtime if text is not None else 0.0
     if not module.check_mode:
         if changed and remembered:
             # First, so that an interruption between the two leaves no key that nobody remembers.
-            record.save({**together(record.content, remembered), "file": made_by_us})
+            record.save({**together(record.content, remembered), **rest})
         if changed and written:
             mode, uid, gid = attributes(path) if text is not None else (0o644, 0, 0)
             write_atomic(path, written, mode, uid, gid)
         elif changed and text is not None:
             Path(path).unlink()
-        record.save({**remembered, "file": made_by_us} if remembered else {})
+        record.save({**remembered, **rest} if remembered else {})
     diff = (
         [{"before_header": path, "after_header": path, "before": text or "", "after": written}]
         if changed
@@ -144,6 +165,7 @@ def main() -> None:
             "owner": {"type": "str", "required": True},
             "values": {"type": "dict", "required": True},
             "defaults": {"type": "list", "elements": "dict", "default": []},
+            "comments": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

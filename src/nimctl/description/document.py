@@ -171,6 +171,9 @@ class GpuDirect(Layer):
         "auto", description="auto: DMA-BUF where kernel and modules can, else nvidia-peermem"
     )
     storage: bool = Field(False, description="GPUDirect Storage: nvidia-fs and cufile.json")
+    cufile: dict[str, object] = Field(
+        default_factory=dict, description="Merged into /etc/cufile.json (with storage)"
+    )
 
 
 class Nccl(Layer):

@@ -22,14 +22,23 @@ def merge(tmp_path, monkeypatch):
     class Module:
         check_mode = False
 
-        def __init__(self, values):
-            self.params = {"path": str(call.file), "owner": "role", "values": values, "defaults": []}
+        def __init__(self, values, comments):
+            self.params = {
+                "path": str(call.file),
+                "owner": "role",
+                "values": values,
+                "defaults": [],
+                "comments": comments,
+            }
 
         def exit_json(self, **result):
             self.result = result
 
-    def call(values):
-        module = Module(values)
+        def fail_json(self, msg):
+            raise AssertionError(msg)
+
+    def call(values, comments=False):
+        module = Module(values, comments)
         json_merge.work(module)
         return module.result
 
@@ -74,3 +83,38 @@ def test_a_file_of_ours_goes_with_our_keys(merge):
     assert merge({"live-restore": True})["changed"] is False
     merge({})
     assert not merge.file.exists()
+
+
+CUFILE = """{
+    // NOTE: another file can be named by CUFILE_ENV_PATH_JSON
+    "logging": { /* where */ "dir": "/var/log//cufile" },
+    "properties": { "rdma_dev_addr_list": [ ], "allow_compat_mode": true }
+}
+"""
+
+
+def test_a_file_with_comments_is_merged_and_comes_back_with_them(merge):
+    merge.file.write_text(CUFILE)
+    values = {"properties": {"rdma_dev_addr_list": ["10.1.0.11"]}}
+    merge(values, comments=True)
+    document = json.loads(merge.file.read_text())
+    assert document["properties"] == {"rdma_dev_addr_list": ["10.1.0.11"], "allow_compat_mode": True}
+    assert document["logging"] == {"dir": "/var/log//cufile"}
+    assert merge(values, comments=True)["changed"] is False
+    merge({}, comments=True)
+    assert merge.file.read_text() == CUFILE
+
+
+def test_what_others_changed_meanwhile_is_not_lost_for_the_comments(merge):
+    merge.file.write_text(CUFILE)
+    merge({"profile": {"nvtx": True}}, comments=True)
+    document = json.loads(merge.file.read_text())
+    merge.file.write_text(json.dumps({**document, "theirs": 1}))
+    merge({}, comments=True)
+    assert json.loads(merge.file.read_text())["theirs"] == 1
+
+
+def test_comments_are_an_error_where_nobody_said_that_there_may_be_some(merge):
+    merge.file.write_text(CUFILE)
+    with pytest.raises(AssertionError, match="is not valid JSON"):
+        merge({"a": 1})

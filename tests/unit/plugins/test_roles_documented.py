@@ -61,7 +61,5 @@ def test_a_role_can_be_removed(role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_every_template_says_that_it_is_managed(role):
-    templates = list((ROOT / role / "templates").glob("*"))
-    assert templates
-    for template in templates:
+    for template in (ROOT / role / "templates").glob("*"):
         assert template.read_text().splitlines()[0] == "{{ ansible_managed | comment }}", template

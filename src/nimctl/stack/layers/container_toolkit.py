@@ -25,7 +25,7 @@ FIELD = "stack.container_toolkit.version"
 BASE = "nvidia-container-toolkit-base"
 PACKAGES = (BASE, "nvidia-container-toolkit", "libnvidia-container-tools", "libnvidia-container1")
 KIND = "nvidia.com/gpu"
-REFRESH = "nvidia-cdi-refresh.service"
+REFRESH = "nvidia-cdi-refresh"
 NO_GROUPS = "no-additional-gids-for-device-nodes"
 """The feature flag by which a toolkit leaves out what older engines cannot read, the groups of nodes."""
 BEFORE_GROUPS = "0.5.0"
@@ -70,8 +70,11 @@ def plan(question: Question) -> LayerPlan:
             "kind": KIND,
             "flags": flags,
             "below": _first_unreadable(toolkit, flags),
-            "unit": REFRESH,
-            "drop_in": _drop_in(flags),
+            "units": [
+                {"name": f"{REFRESH}.service", "enabled": True, "drop_in": _drop_in(flags)},
+                # Installing starts no unit; without this one a change of the driver would go unnoticed.
+                {"name": f"{REFRESH}.path", "enabled": True, "state": "started"},
+            ],
         },
         will=(*package_changes(host, versions, names), *(() if waits else changes)),
         notes=_notes(engines, flags),
