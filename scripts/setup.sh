@@ -74,6 +74,11 @@ install_system() {
   command -v ssh >/dev/null || missing+=(openssh-client)
   command -v openssl >/dev/null || missing+=(openssl)
   command -v ip >/dev/null || missing+=(iproute2)
+  # The RHEL family's side is tested with dnf on repositories that are built here.
+  command -v dnf >/dev/null || missing+=(dnf)
+  command -v rpmbuild >/dev/null || missing+=(rpm)
+  command -v createrepo_c >/dev/null || missing+=(createrepo-c)
+  command -v gpg >/dev/null || missing+=(gpg gpg-agent)
   [ "${#missing[@]}" -eq 0 ] || apt_install "${missing[@]}"
 
   # The lab's images start from a Debian image; where none can be pulled they are bootstrapped.
