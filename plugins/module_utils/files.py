@@ -134,25 +134,33 @@ class Record:
 
 
 def reconcile(files: list[File], record: Record, check: bool) -> Outcome:
-    """Make these files, and only these, the ones that the record's owner has on this node."""
+    """Make these files, and only these, the ones that the record's owner has on this node.
+
+    What else the record holds stays as it is.
+    """
     outcome = Outcome()
     folders: list[str] = list(record.content.get("folders", []))
+    rest = {key: value for key, value in record.content.items() if key not in ("files", "folders")}
+
+    def remember(paths: set[str]) -> None:
+        record.save({**rest, "files": sorted(paths), "folders": sorted(folders)} if paths else rest)
+
     wanted = {file.path for file in files}
     for path in sorted(set(record.content.get("files", [])) - wanted):
         remove(path, outcome, check)
+    known = wanted | set(record.content.get("files", []))
     if not check:
         # Written before the files, so that an interrupted run leaves nothing that nobody remembers.
-        known = sorted(wanted | set(record.content.get("files", [])))
-        record.save({"files": known, "folders": sorted(folders)} if known else {})
+        remember(known)
     for file in files:
         made = apply(file, outcome, check)
         if made:
             folders = sorted({*folders, *made})
-            record.save({"files": sorted(wanted | set(record.content.get("files", []))), "folders": folders})
+            remember(known)
     if not check:
         remove_if_empty(folders)
         folders = [folder for folder in folders if Path(folder).is_dir()]
-        record.save({"files": sorted(wanted), "folders": folders} if wanted else {})
+        remember(wanted)
     return outcome
 
 
