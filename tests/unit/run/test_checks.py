@@ -59,6 +59,8 @@ def served(inventory):
             "    parallel: {pipeline: 2}",
             f"    parallel: {{pipeline: 2}}\n    port: {running.server_address[1]}",
         )
+        # The port is any free one; a firewall would want to know where the engines take theirs.
+        text = text.replace("stack:\n", "stack:\n  firewall: {mode: ignore}\n")
         (inventory / "cluster.yml").write_text(text)
         yield load(inventory), handler
         running.shutdown()
