@@ -18,7 +18,10 @@ options:
     suboptions:
       id: {description: "A short name, such as C(nvidia).", type: str, required: true}
       kind: {description: Its form., type: str, choices: [apt, dnf], required: true}
-      url: {description: The base that apt or dnf is given., type: str, required: true}
+      url:
+        description: The base that apt or dnf is given; empty for the node's own sources.
+        type: str
+        required: true
       key_url: {description: Where its OpenPGP key is., type: str, required: true}
       fingerprint: {description: "The key's fingerprint, 40 hexadecimal digits.", type: str, required: true}
       suite: {description: "The suite (apt); C(/) for a flat repository.", type: str, default: /}

@@ -39,9 +39,10 @@ options:
     type: list
     elements: str
     default: []
-  keep_out:
-    description: Names, as shell patterns, of packages that must not come in with another release than those
-      of O(versions), such as C(nvidia-dkms-*) (apt only).
+  family:
+    description: Names, as shell patterns, of packages that belong to one release, that of O(versions).
+      Those that are installed in another release go along to this one, or go where it has no such package.
+      No package of another release comes in (apt only; rpm's names carry no branch).
     type: list
     elements: str
     default: []
@@ -145,7 +146,7 @@ def work(module: AnsibleModule) -> None:
         repositories=[Repository.of(given) for given in parameters["repositories"]],
         replaces=parameters["replaces"],
         hold=parameters["hold"],
-        keep_out=parameters["keep_out"],
+        family=parameters["family"],
         download_only=parameters["download_only"],
     )
     after = {name: version for name, version in before.items() if name not in done.names}
@@ -183,7 +184,7 @@ def main() -> None:
             "names": {"type": "list", "elements": "str", "default": []},
             "versions": {"type": "dict", "default": {}},
             "hold": {"type": "list", "elements": "str", "default": []},
-            "keep_out": {"type": "list", "elements": "str", "default": []},
+            "family": {"type": "list", "elements": "str", "default": []},
             "repositories": {"type": "list", "elements": "dict", "default": [], "options": SPEC},
             "replaces": {"type": "list", "elements": "str", "default": []},
             "download_only": {"type": "bool", "default": False},

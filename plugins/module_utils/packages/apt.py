@@ -10,6 +10,8 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base imp
     PackageError,
     Remember,
     Run,
+    UnaskedError,
+    belongs,
     last_words,
 )
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.policy import no_service_starts
@@ -28,7 +30,7 @@ class Apt:
         self._run = run
 
     def installed(self, names: Iterable[str]) -> dict[str, str]:
-        """The versions of those packages that are installed, completely."""
+        """The versions of those packages that are installed completely; names may be shell patterns."""
         wanted = list(names)
         if not wanted:
             return {}
@@ -89,19 +91,22 @@ class Apt:
         remember(INSTALLED_ANEW.findall(self.apt("--simulate", *arguments)))
         self.apt(*arguments)
 
-    def simulate(self, change: Change, options: Sequence[str] = ()) -> list[str]:
-        """What a change would bring anew. Raises PackageError where it would touch what nobody named."""
+    def simulate(self, change: Change, options: Sequence[str] = (), family: Sequence[str] = ()) -> list[str]:
+        """What a change would bring anew. Raises PackageError where it would touch what nobody named.
+
+        Packages whose names fit the patterns of ``family`` may be downgraded.
+        """
         would = self.apt("--simulate", *options, *self._arguments(change))
         gone = sorted(set(REMOVED.findall(would)) - set(change.remove))
         if gone:
-            raise PackageError(f"It would remove {', '.join(gone)}, which nobody asked for.")
+            raise UnaskedError(f"It would remove {', '.join(gone)}, which nobody asked for.")
         back = [
             f"{name} ({old} to {new})"
             for name, old, new in INSTALLED_OVER.findall(would)
-            if not change.install.get(name) and self.older(new, old)
+            if not (change.install.get(name) or belongs(name, family)) and self.older(new, old)
         ]
         if back:
-            raise PackageError(f"It would downgrade {', '.join(back)}, which nobody asked for.")
+            raise UnaskedError(f"It would downgrade {', '.join(back)}, which nobody asked for.")
         return INSTALLED_ANEW.findall(would)
 
     def apply(self, change: Change, options: Sequence[str] = ()) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 Run = Callable[..., "tuple[int, str, str]"]
 """Runs a command, with ``environ_update`` as an option, and gives exit status, stdout and stderr."""
@@ -14,6 +15,10 @@ Remember = Callable[["list[str]"], None]
 
 class PackageError(Exception):
     """The package manager failed, or would do what it must not; its own last words, or ours."""
+
+
+class UnaskedError(PackageError):
+    """A change would touch packages that nobody named."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,11 @@ class Change:
     def names(self) -> list[str]:
         """Everything that it names."""
         return [*self.install, *self.remove]
+
+
+def belongs(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a package's name fits one of some shell patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def last_words(out: str, err: str, lines: int = 15) -> str:

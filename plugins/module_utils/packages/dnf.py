@@ -10,6 +10,8 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base imp
     PackageError,
     Remember,
     Run,
+    UnaskedError,
+    belongs,
     last_words,
 )
 
@@ -26,11 +28,14 @@ class Dnf:
         self._run = run
 
     def installed(self, names: Iterable[str]) -> dict[str, str]:
-        """The versions of those packages that are installed."""
+        """The versions of those packages that are installed; names may be shell patterns."""
         wanted = list(names)
         if not wanted:
             return {}
-        _, out, _ = self._run(["rpm", "--query", "--queryformat", f"%{{NAME}}\\t{VERSION}\\n", *wanted])
+        # Among all, names may be shell patterns.
+        _, out, _ = self._run(
+            ["rpm", "--query", "--all", "--queryformat", f"%{{NAME}}\\t{VERSION}\\n", *wanted]
+        )
         rows = (line.split("\t") for line in out.splitlines())
         return {row[0]: row[1] for row in rows if len(row) == 2}
 
@@ -74,8 +79,11 @@ class Dnf:
         finally:
             remember(sorted(self._all() - before))
 
-    def simulate(self, change: Change, options: Sequence[str] = ()) -> list[str]:
-        """What a change would bring anew. Raises PackageError where it would touch what nobody named."""
+    def simulate(self, change: Change, options: Sequence[str] = (), family: Sequence[str] = ()) -> list[str]:
+        """What a change would bring anew. Raises PackageError where it would touch what nobody named.
+
+        Packages whose names fit the patterns of ``family`` may be downgraded.
+        """
         # It ends with 1 whatever it would do: it was told not to.
         _, out, err = self._run(["dnf", "--assumeno", *options, *self._arguments(change)])
         would = transaction(out)
@@ -83,10 +91,14 @@ class Dnf:
             raise PackageError(last_words(out, err))
         gone = sorted(set(would.get("Removing", [])) - set(change.remove))
         if gone:
-            raise PackageError(f"It would remove {', '.join(gone)}, which nobody asked for.")
-        back = [name for name in would.get("Downgrading", []) if not change.install.get(name)]
+            raise UnaskedError(f"It would remove {', '.join(gone)}, which nobody asked for.")
+        back = [
+            name
+            for name in would.get("Downgrading", [])
+            if not (change.install.get(name) or belongs(name, family))
+        ]
         if back:
-            raise PackageError(f"It would downgrade {', '.join(back)}, which nobody asked for.")
+            raise UnaskedError(f"It would downgrade {', '.join(back)}, which nobody asked for.")
         return would.get("Installing", [])
 
     def apply(self, change: Change, options: Sequence[str] = ()) -> None:

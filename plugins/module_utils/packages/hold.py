@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.apt import Apt
-from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base import PackageError, upstream
+from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base import (
+    PackageError,
+    belongs,
+    upstream,
+)
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.dnf import Dnf
 
 PREFERENCES = Path("/etc/apt/preferences.d")
@@ -24,14 +27,14 @@ def path(owner: str) -> Path:
     return PREFERENCES / f"nimctl-{owner}.pref"
 
 
-def preferences(versions: Mapping[str, str], keep_out: Sequence[str]) -> str:
-    """apt preferences: these packages at these versions, and nothing new that matches ``keep_out``.
+def preferences(versions: Mapping[str, str], family: Sequence[str]) -> str:
+    """apt preferences: these packages at these versions, and nothing new that matches ``family``.
 
     1001 wins over everything, also over a newer version that is installed. Of several stanzas that match a
     version, the first one counts; so a name that is kept out may still come as a part of the same release.
     """
     stanzas = [(name, f"version {version}", 1001) for name, version in sorted(versions.items())]
-    families = " ".join(keep_out)
+    families = " ".join(family)
     if families:
         # apt knows patterns for the end of a version only.
         for release in sorted({version.rsplit("-", 1)[0] for version in versions.values()}):
@@ -40,6 +43,20 @@ def preferences(versions: Mapping[str, str], keep_out: Sequence[str]) -> str:
     return HEADER + "".join(
         f"\nPackage: {names}\nPin: {pin}\nPin-Priority: {priority}\n" for names, pin, priority in stanzas
     )
+
+
+def give_way(owner: str, names: Sequence[str], check: bool) -> None:
+    """Take packages that have moved out of the preferences of our other owners, who write them anew."""
+    for other in sorted(PREFERENCES.glob("nimctl-*.pref")) if not check else ():
+        text = other.read_text(encoding="utf-8")
+        stanzas = text.split("\n\n")
+        left = [stanza for stanza in stanzas if stanza.partition("\n")[0] not in _titles(names)]
+        if other != path(owner) and left != stanzas:
+            other.write_text("\n\n".join(left).rstrip("\n") + "\n", encoding="utf-8")
+
+
+def _titles(names: Sequence[str]) -> set[str]:
+    return {f"Package: {name}" for name in names}
 
 
 @contextmanager
@@ -78,7 +95,7 @@ class AptHold:
         if there:
             self._apt.run("apt-mark", "unhold", *there)
 
-    def verify(self, versions: Mapping[str, str], keep_out: Sequence[str]) -> None:
+    def verify(self, versions: Mapping[str, str], family: Sequence[str]) -> None:
         """Ask apt whether it would stay with these versions. Raises PackageError with what it would do."""
         would = self._apt.candidates(list(versions))
         moves = [
@@ -87,20 +104,20 @@ class AptHold:
             if would.get(name) != version
         ]
         moves += [f"{name} is not held" for name in self.missing(versions)]
-        moves += [f"{name} {version} could come in" for name, version in self._others(versions, keep_out)]
+        moves += [f"{name} {version} could come in" for name, version in self._others(versions, family)]
         if moves:
             raise PackageError(
                 f"The hold does not hold: {'; '.join(moves)}. Other preferences in {PREFERENCES} win over "
                 "ours; take them out, or leave these packages to them (mode verify)."
             )
 
-    def _others(self, versions: Mapping[str, str], keep_out: Sequence[str]) -> list[tuple[str, str]]:
-        if not keep_out:
+    def _others(self, versions: Mapping[str, str], family: Sequence[str]) -> list[tuple[str, str]]:
+        if not family:
             return []
         names = [
             name
             for name in self._apt.run("apt-cache", "pkgnames").split()
-            if name not in versions and any(fnmatchcase(name, pattern) for pattern in keep_out)
+            if name not in versions and belongs(name, family)
         ]
         releases = {upstream(version) for version in versions.values()}
         there = self._apt.installed(names)
@@ -144,7 +161,7 @@ class DnfHold:
         if ours:
             self._dnf.dnf("versionlock", "delete", *ours)
 
-    def verify(self, versions: Mapping[str, str], keep_out: Sequence[str]) -> None:
+    def verify(self, versions: Mapping[str, str], family: Sequence[str]) -> None:
         """Ask dnf whether the locks are in force. Raises PackageError."""
         missing = self.missing(versions)
         if missing:

@@ -16,6 +16,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.packages.hold imp
     AptHold,
     DnfHold,
     as_if,
+    give_way,
     path,
     preferences,
 )
@@ -24,7 +25,10 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.packages.sources 
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.switch import (
     check_offered,
     difference,
+    simulated,
+    strays,
     switch,
+    taking_along,
 )
 
 
@@ -54,7 +58,7 @@ class Owned:
         repositories: Sequence[Repository] = (),
         replaces: Sequence[str] = (),
         hold: Sequence[str] = (),
-        keep_out: Sequence[str] = (),
+        family: Sequence[str] = (),
         download_only: bool = False,
     ) -> Done:
         """Have packages at their versions (empty: any), held. Raises NodeError, PackageError."""
@@ -63,15 +67,17 @@ class Owned:
         done = Done(outcome=sources.set_up(repositories))
         installed = self._manager.installed([*wanted, *replaces])
         change = difference(installed, list(wanted), versions, replaces)
+        others = strays(self._manager, versions, family, change.names()) if family else []
+        exact = bool(versions or replaces)
         try:
-            if not change:
-                pass
-            elif self._check:
-                done.names = change.names()
-            elif versions or replaces or download_only:
+            if exact and (change or others) and not self._check:
                 check_offered(self._manager, versions, lambda: self._refresh(sources, repositories))
-                done.names = self._change(change, versions, keep_out, download_only)
-            else:
+            change = taking_along(self._manager, change, versions, others)
+            if change and self._check:
+                done.names = change.names()
+            elif change and exact:
+                done.names = self._change(change, versions, family, download_only)
+            elif change:
                 done.names = change.names()
                 self._install(change)
         except (NodeError, PackageError):
@@ -84,7 +90,7 @@ class Owned:
                 done,
                 {**versions, **{n: installed.get(n, "") for n in hold if n not in versions}},
                 hold,
-                keep_out,
+                family,
             )
         return done
 
@@ -106,14 +112,14 @@ class Owned:
             ) from error
 
     def _change(
-        self, change: Change, versions: Mapping[str, str], keep_out: Sequence[str], download_only: bool
+        self, change: Change, versions: Mapping[str, str], family: Sequence[str], download_only: bool
     ) -> list[str]:
         with ExitStack() as stack:
-            options = []
+            options = ["--disableplugin=versionlock"]
             if isinstance(self._manager, Apt):
-                options = stack.enter_context(as_if(self._owner, preferences(versions, keep_out)))
+                options = stack.enter_context(as_if(self._owner, preferences(versions, family)))
             if download_only:
-                self._manager.simulate(change, options)
+                simulated(self._manager, change, options, family)
                 missing = self._manager.to_download(change, options)
                 if missing:
                     self._manager.download(change, options)
@@ -121,20 +127,22 @@ class Owned:
             there = self._manager.installed(change.install)
             new = [name for name in change.install if name not in there]
             try:
-                switch(self._manager, change, options, lambda brought: self._remember(new, brought))
+                switch(self._manager, change, options, lambda brought: self._remember(new, brought), family)
             except PackageError as error:
                 raise PackageError(
                     f"{self._manager.name} could not change {', '.join(change.names())}.\n{error}"
                 ) from error
             self._forget(change.remove)
+            if isinstance(self._manager, Apt):
+                give_way(self._owner, change.names(), self._check)
         return change.names()
 
     def _have_holds(
-        self, done: Done, versions: Mapping[str, str], hold: Sequence[str], keep_out: Sequence[str]
+        self, done: Done, versions: Mapping[str, str], hold: Sequence[str], family: Sequence[str]
     ) -> None:
         held = {name: versions[name] for name in hold if versions.get(name)}
         if isinstance(self._manager, Apt):
-            text = preferences(held, keep_out) if held else ""
+            text = preferences(held, family) if held else ""
             files = [File(str(path(self._owner)), text)] if text else []
             outcome = reconcile(files, Record(self._owner, "holds"), self._check)
             done.outcome.changed += outcome.changed
@@ -150,7 +158,7 @@ class Owned:
             self._hold.hold({name: held[name] for name in done.held})
         self._save(held=sorted(held))
         if held:
-            self._hold.verify(held, keep_out)
+            self._hold.verify(held, family)
 
     def remove(self, names: Sequence[str]) -> tuple[Outcome, list[str], dict[str, str]]:
         """Remove ours of these (none: all that are ours) with what came with them, if nobody else needs it.

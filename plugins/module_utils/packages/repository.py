@@ -115,8 +115,10 @@ def offers(
     """The key of a repository, and the versions that it has of packages, newest first.
 
     It is looked at with package lists in a temporary folder: nothing on the node changes. Raises NodeError
-    where it cannot be trusted or reached.
+    where it cannot be trusted or reached. A repository without an address stands for the node's own sources.
     """
+    if not repository.url:
+        return "", _of_the_node(manager, names)
     if repository.kind != manager.name:
         raise NodeError(
             f"{repository.id} is a repository for {repository.kind}, and this node has {manager.name}."
@@ -135,11 +137,30 @@ def offers(
     return key, {name: found.get(name, []) for name in names}
 
 
-def _apt(manager: Apt, source: Path, folder: str, names: Sequence[str]) -> dict[str, list[str]]:
+def _of_the_node(manager: Apt | Dnf, names: Sequence[str]) -> dict[str, list[str]]:
+    """What the node's own sources offer; fetched into a temporary folder where its lists lack a name."""
+    found = manager.offered(names)
+    if any(name not in found for name in names) and isinstance(manager, Apt):
+        with TemporaryDirectory(prefix="nimctl-") as folder:
+            Path(folder).chmod(0o755)
+            try:
+                found = _apt(manager, None, folder, names)
+            except PackageError as error:
+                raise NodeError(f"The package sources of the node cannot be read.\n{error}") from error
+    return {name: found.get(name, []) for name in names}
+
+
+def _apt(manager: Apt, source: Path | None, folder: str, names: Sequence[str]) -> dict[str, list[str]]:
     lists, cache = Path(folder, "lists"), Path(folder, "cache")
     for path in (lists, cache):
         path.mkdir()
-    options = [*only(source), "-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={cache}"]
+    options = [
+        *(only(source) if source else ()),
+        "-o",
+        f"Dir::State::lists={lists}",
+        "-o",
+        f"Dir::Cache={cache}",
+    ]
     manager.update([*options, "-o", "Acquire::Languages=none"])
     return manager.offered(names, options) if names else {}
 

@@ -9,6 +9,8 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base imp
     Change,
     PackageError,
     Remember,
+    UnaskedError,
+    upstream,
 )
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.dnf import Dnf
 
@@ -25,6 +27,36 @@ def difference(
             if name not in installed or (version and installed[name] != version)
         },
         remove=tuple(name for name in replaces if name in installed and name not in wanted),
+    )
+
+
+def strays(
+    manager: Apt | Dnf, versions: Mapping[str, str], family: Sequence[str], named: Sequence[str]
+) -> list[str]:
+    """Installed packages of a family that have another release than these versions, and are not named."""
+    releases = {upstream(version) for version in versions.values()}
+    return [
+        name
+        for name, version in manager.installed(family).items()
+        if name not in versions and name not in named and upstream(version) not in releases
+    ]
+
+
+def taking_along(
+    manager: Apt | Dnf, change: Change, versions: Mapping[str, str], others: Sequence[str]
+) -> Change:
+    """The change with others going along to the release of these versions, or going where it lacks them."""
+    if not others:
+        return change
+    releases = {upstream(version) for version in versions.values()}
+    offered = manager.offered(others)
+    found = {
+        name: next((each for each in offered.get(name, []) if upstream(each) in releases), "")
+        for name in others
+    }
+    return Change(
+        install={**change.install, **{name: version for name, version in found.items() if version}},
+        remove=(*change.remove, *(name for name in others if not found[name])),
     )
 
 
@@ -49,10 +81,27 @@ def check_offered(manager: Apt | Dnf, versions: Mapping[str, str], refresh: Call
     raise PackageError(f"No repository of this node offers {'; '.join(said)}. No package was touched.")
 
 
-def switch(manager: Apt | Dnf, change: Change, options: Sequence[str], remember: Remember) -> None:
+def simulated(manager: Apt | Dnf, change: Change, options: Sequence[str], family: Sequence[str]) -> list[str]:
+    """What a change brings anew; all package lists are fetched where those of the node do not do."""
+    try:
+        return manager.simulate(change, options, family)
+    except UnaskedError:
+        raise
+    except PackageError:
+        manager.update()
+        return manager.simulate(change, options, family)
+
+
+def switch(
+    manager: Apt | Dnf,
+    change: Change,
+    options: Sequence[str],
+    remember: Remember,
+    family: Sequence[str] = (),
+) -> None:
     """Make the change, or bring back what was there. Raises PackageError."""
     before = manager.installed(change.names())
-    remember(manager.simulate(change, options))
+    remember(simulated(manager, change, options, family))
     try:
         manager.apply(change, options)
     except PackageError as error:

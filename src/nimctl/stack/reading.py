@@ -24,6 +24,7 @@ TABLES: dict[str, type[kinds.Marked]] = {
     "generations": kinds.Generation,
     "devices": kinds.Device,
     "drivers": kinds.Branch,
+    "driver_packages": kinds.DriverPackages,
     "nvlink": kinds.NvLink,
     "toolkits": kinds.Toolkit,
     "cdi": kinds.Cdi,

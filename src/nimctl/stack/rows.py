@@ -71,6 +71,23 @@ class Branch(Marked):
     suffixed_fabric: bool
 
 
+class DriverPackages(Marked):
+    """Names of the driver's packages, for some branches on some distributions."""
+
+    publisher: Literal["nvidia", "distribution"]
+    distributions: Names = Field(min_length=1)
+    first_branch: int = 0
+    last_branch: int = 9999
+    user_space: Names = Field(min_length=1)
+    full: dict[ModuleKind, Names]
+    dkms: dict[ModuleKind, Names]
+    trial: dict[ModuleKind, Names]
+    precompiled: dict[ModuleKind, Names] = Field(default_factory=dict)
+    signed: bool = False
+    headers: Names
+    fabric: dict[Literal["manager", "nscq", "nvsdm", "imex", "nvlsm"], str] = Field(default_factory=dict)
+
+
 class NvLink(Marked):
     """A generation of NVLink, where switches join the GPUs."""
 

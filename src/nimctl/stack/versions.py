@@ -21,6 +21,7 @@ from nimctl.stack.rows import (
     Device,
     Distribution,
     Doca,
+    DriverPackages,
     Generation,
     Marked,
     ModuleKind,
@@ -44,6 +45,7 @@ class Versions:
     generations: Mapping[str, Generation]
     devices: Mapping[str, Device]
     drivers: Mapping[str, Branch]
+    driver_packages: Mapping[str, DriverPackages]
     nvlink: Mapping[str, NvLink]
     toolkits: Mapping[str, Toolkit]
     cdi: Mapping[str, Cdi]

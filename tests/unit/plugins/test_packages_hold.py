@@ -23,7 +23,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.packages.reposito
 )
 
 REPOSITORY = Repository("nvidia", "apt", "https://mirror/x/", "https://mirror/x/key.pub", "A" * 40)
-KEEP_OUT = ["nvidia-dkms-*", "libnvidia-compute*"]
+FAMILY = ["nvidia-dkms-*", "libnvidia-compute*"]
 
 
 @pytest.fixture
@@ -98,19 +98,19 @@ def test_apt_stays_with_what_is_held(apt):
     AptHold(apt).verify(HELD, [])
 
 
-def test_another_branch_slips_in_unless_it_is_kept_out(apt):
+def test_another_branch_slips_in_unless_the_family_keeps_it_out(apt):
     (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, []))
     assert apt.candidate("nvidia-dkms-580-open") == "580.126.20-0ubuntu1"
     with pytest.raises(PackageError, match=r"nvidia-dkms-580-open 580.126.20-0ubuntu1 could come in"):
-        AptHold(apt).verify(HELD, KEEP_OUT)
-    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, KEEP_OUT))
-    AptHold(apt).verify(HELD, KEEP_OUT)
+        AptHold(apt).verify(HELD, FAMILY)
+    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, FAMILY))
+    AptHold(apt).verify(HELD, FAMILY)
     assert apt.candidate("nvidia-dkms-580-open") is None
     assert apt.candidate("libnvidia-compute-580") is None
 
 
 def test_a_part_of_the_same_release_may_come_and_others_are_left_alone(apt):
-    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, KEEP_OUT))
+    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, FAMILY))
     assert apt.candidate("libnvidia-compute-570") == "570.211.01-0ubuntu1"
     assert apt.candidate("other") == "1.0-1"
 
@@ -126,8 +126,8 @@ def test_preferences_of_others_that_win_are_found(apt):
 
 def test_apt_is_asked_as_if_our_preferences_were_others(apt, monkeypatch):
     monkeypatch.setattr(holds, "PREFERENCES", apt.preferences)
-    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, KEEP_OUT))
-    wanted = preferences({"nvidia-dkms-580-open": "580.126.20-0ubuntu1"}, KEEP_OUT)
+    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, FAMILY))
+    wanted = preferences({"nvidia-dkms-580-open": "580.126.20-0ubuntu1"}, FAMILY)
     with holds.as_if("x", wanted) as options:
         out = apt.run("apt-cache", *options, "policy", "nvidia-dkms-580-open", "libnvidia-compute-580")
     assert out.count("Candidate: 580.126.20-0ubuntu1") == 2
