@@ -21,7 +21,8 @@ DKMS = "/var/lib/dkms"
 # Debian's alternative of nvidia.ko is nvidia-current.ko, that of the others nvidia-current-uvm.ko and so on.
 NVIDIA = re.compile(r"^nvidia(_current(_open)?)?(_(uvm|modeset|drm|peermem))?$")
 MATTER = re.compile(
-    r"^(nvidia.*|nouveau|gdrdrv|nvidia_fs|ib_(core|uverbs|umad|ipoib)|rdma_(cm|ucm|rxe)|siw|mlx[45]_(core|ib)"
+    r"^(nvidia(_current)?(_open)?(_(uvm|modeset|drm|peermem|fs))?|nouveau|gdrdrv"
+    r"|ib_(core|uverbs|umad|ipoib)|rdma_(cm|ucm|rxe)|siw|mlx[45]_(core|ib)"
     r"|nfs(v3|v4|d)?|rpcrdma|lustre|lnet|ko2iblnd|nf_tables)$"
 )
 """Modules of which it matters whether the kernel has them at all."""
@@ -95,8 +96,8 @@ def _fields(tree: Tree, path: str) -> dict[str, str]:
             raise
         command = [program, "--null", path]
         done = subprocess.run(command, capture_output=True, timeout=10, check=False)  # noqa: S603
-    pairs = (field.partition(":") for field in done.stdout.decode("utf-8", "replace").split("\0"))
-    return {name: value.strip() for name, _, value in reversed(list(pairs))}
+    pairs = (field.partition("=") for field in done.stdout.decode("utf-8", "replace").split("\0"))
+    return {name: value for name, _, value in reversed(list(pairs))}
 
 
 def dkms(tree: Tree) -> list[dict[str, Any]]:

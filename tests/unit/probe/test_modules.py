@@ -91,7 +91,7 @@ def test_zstd_is_a_problem_where_neither_python_nor_kmod_can_help(tree, monkeypa
 def test_kmod_reads_zstd_on_a_live_host(tmp_path, monkeypatch):
     path = tmp_path / "nvidia.ko.zst"
     path.write_bytes(kofile.ZSTD)
-    out = b"filename:x\0version:580.126.20\0license:NVIDIA\0license:other\0"
+    out = b"filename:       /x\0version=580.126.20\0license=NVIDIA\0license=other\0"
     monkeypatch.setattr(modules.shutil, "which", lambda name, path: "/sbin/modinfo")
     called = []
     monkeypatch.setattr(
