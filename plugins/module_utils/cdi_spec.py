@@ -67,24 +67,37 @@ def driver_is_loaded(tree: Tree) -> bool:
 
 @dataclass
 class Renewal:
-    """Writes the specification anew: by NVIDIA's own unit where it does that here, else directly."""
+    """Writes the specification anew: by NVIDIA's own unit where it does that here, else directly.
+
+    ``unit`` is a name without its ending: a ``.service`` that writes, a ``.path`` that waits for a change of
+    the driver. Empty for none.
+    """
 
     run: Run
     unit: str
     flags: Sequence[str]
     did: list[str] = field(default_factory=list)
 
+    def watch(self, check: bool) -> None:
+        """Have the units start with the node, and the watch run now: installing a package starts nothing."""
+        for name, runs in ((f"{self.unit}.service", False), (f"{self.unit}.path", True)):
+            state = self._state(name)
+            if state["LoadState"] != "loaded":
+                continue
+            # Only where systemd says so: it takes GPUs from containers that got them without CDI.
+            if state["NeedDaemonReload"] == "yes":
+                self._order(["daemon-reload"], check)
+            if state["UnitFileState"] != "enabled":
+                self._order(["enable", name], check)
+            if runs and state["ActiveState"] != "active":
+                self._order(["start", name], check)
+
     def by_unit(self) -> bool:
         """Have the unit do it. Returns whether there is one. Raises NodeError with its log."""
-        if not self.unit or show(self.run, [self.unit], ["LoadState"])[self.unit]["LoadState"] != "loaded":
+        name = f"{self.unit}.service"
+        if self._state(name)["LoadState"] != "loaded":
             return False
-        status, out, err = self.run(["systemctl", "restart", self.unit])
-        if status != 0:
-            lines = "".join(f"\n  {line}" for line in journal(self.run, self.unit, 15))
-            raise NodeError(
-                f"{self.unit} could not write the CDI specification: {err.strip() or out.strip()}{lines}"
-            )
-        self.did.append(f"systemctl restart {self.unit}")
+        self._order(["restart", name], check=False)
         return True
 
     def directly(self) -> None:
@@ -96,6 +109,19 @@ class Renewal:
         if status != 0:
             raise NodeError(f"{' '.join(command)} failed: {(err or out).strip()[-1000:]}")
         self.did.append(" ".join(command))
+
+    def _state(self, name: str) -> dict[str, str]:
+        properties = ["LoadState", "UnitFileState", "ActiveState", "NeedDaemonReload"]
+        return show(self.run, [name] if self.unit else [], properties).get(name, {"LoadState": ""})
+
+    def _order(self, words: list[str], check: bool) -> None:
+        self.did.append(" ".join(["systemctl", *words]))
+        if check:
+            return
+        status, out, err = self.run(["systemctl", *words])
+        if status != 0:
+            lines = "".join(f"\n  {line}" for line in journal(self.run, words[-1], 15))
+            raise NodeError(f"systemctl {' '.join(words)} failed: {err.strip() or out.strip()}{lines}")
 
 
 def docker_serves_cdi(run: Run) -> bool:

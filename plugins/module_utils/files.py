@@ -136,19 +136,26 @@ class Record:
 def reconcile(files: list[File], record: Record, check: bool) -> Outcome:
     """Make these files, and only these, the ones that the record's owner has on this node.
 
-    What else the record holds stays as it is.
+    A file that somebody else had at such a path is remembered, and comes back when ours goes. What else the
+    record holds stays as it is.
     """
     outcome = Outcome()
+    ours: list[str] = list(record.content.get("files", []))
     folders: list[str] = list(record.content.get("folders", []))
-    rest = {key: value for key, value in record.content.items() if key not in ("files", "folders")}
+    former: dict[str, Any] = dict(record.content.get("former", {}))
+    own = ("files", "folders", "former")
+    rest = {key: value for key, value in record.content.items() if key not in own}
+    wanted = {file.path for file in files}
 
     def remember(paths: set[str]) -> None:
-        record.save({**rest, "files": sorted(paths), "folders": sorted(folders)} if paths else rest)
+        content = {"files": sorted(paths), "folders": sorted(folders), **({"former": former} if former else {})}
+        record.save({**rest, **content} if paths else rest)
 
-    wanted = {file.path for file in files}
-    for path in sorted(set(record.content.get("files", [])) - wanted):
-        remove(path, outcome, check)
-    known = wanted | set(record.content.get("files", []))
+    for path in sorted(set(ours) - wanted):
+        _give_back(path, former.get(path), outcome, check)
+    former = {path: theirs for path, theirs in former.items() if path in wanted}
+    former.update(_others_files(wanted - set(ours)))
+    known = wanted | set(ours)
     if not check:
         # Written before the files, so that an interrupted run leaves nothing that nobody remembers.
         remember(known)
@@ -162,6 +169,27 @@ def reconcile(files: list[File], record: Record, check: bool) -> Outcome:
         folders = [folder for folder in folders if Path(folder).is_dir()]
         remember(wanted)
     return outcome
+
+
+def _others_files(paths: set[str]) -> dict[str, Any]:
+    """Text and attributes of those files that are there."""
+    found = {}
+    for path in sorted(paths):
+        text = read(path)
+        if text is not None:
+            mode, uid, gid = attributes(path)
+            found[path] = {"text": text, "mode": mode, "uid": uid, "gid": gid}
+    return found
+
+
+def _give_back(path: str, former: dict[str, Any] | None, outcome: Outcome, check: bool) -> None:
+    """Put back what was at a path before ours, or nothing where there was nothing."""
+    if former is None:
+        remove(path, outcome, check)
+        return
+    outcome.add(path, read(path) or "", former["text"])
+    if not check:
+        write_atomic(path, former["text"], former["mode"], former["uid"], former["gid"])
 
 
 def attributes(path: str) -> tuple[int, int, int]:

@@ -24,9 +24,10 @@ options:
     type: str
     default: nvidia.com/gpu
   unit:
-    description: The unit that writes the specification. Empty means none.
+    description: The units that write the specification, without C(.service) and C(.path). They are enabled,
+      and the second is started. Empty means none.
     type: str
-    default: nvidia-cdi-refresh.service
+    default: nvidia-cdi-refresh
   flags:
     description: Feature flags of C(nvidia-ctk cdi generate).
     type: list
@@ -73,7 +74,7 @@ wrong:
   type: list
   elements: str
 did:
-  description: The commands that wrote it.
+  description: The orders that were given for it, or would be in check mode.
   returned: always
   type: list
   elements: str
@@ -141,23 +142,24 @@ def renewed(module: AnsibleModule, record: Record) -> dict:
     for spec in found.hidden:
         if spec["stale"]:
             module.warn(HIDDEN.format(spec["path"], found.effective["path"]))
-    result = {"wrong": found.wrong, "did": [], "devices": [], "pending": []}
+    renewal = Renewal(module.run_command, wanted["unit"], wanted["flags"])
+    renewal.watch(module.check_mode)
+    result = {"wrong": found.wrong, "did": renewal.did, "devices": [], "pending": []}
     if not found.wrong:
         return {**result, "devices": found.effective["devices"]}
     if not driver_is_loaded(Tree(kernel=wanted["kernel"])):
         return {**result, "pending": [NO_DRIVER]}
     if module.check_mode:
-        return {**result, "did": [f"write {OUTPUT}"]}
+        return {**result, "did": [*renewal.did, f"write {OUTPUT}"]}
     if not Path(OUTPUT).exists():
         record.save({**record.content, "written": OUTPUT})
-    renewal = Renewal(module.run_command, wanted["unit"], wanted["flags"])
     now = looked() if renewal.by_unit() else found
     if now.wrong:
         renewal.directly()
         now = looked()
     if now.wrong:
         raise NodeError(STILL_WRONG.format("; ".join(renewal.did), "; ".join(now.wrong)))
-    return {**result, "did": renewal.did, "devices": now.effective["devices"]}
+    return {**result, "devices": now.effective["devices"]}
 
 
 def hooks_taken_out(module: AnsibleModule, record: Record) -> list:
@@ -213,7 +215,7 @@ def main() -> None:
         argument_spec={
             "owner": {"type": "str", "required": True},
             "kind": {"type": "str", "default": "nvidia.com/gpu"},
-            "unit": {"type": "str", "default": "nvidia-cdi-refresh.service"},
+            "unit": {"type": "str", "default": "nvidia-cdi-refresh"},
             "flags": {"type": "list", "elements": "str", "default": []},
             "below": {"type": "str", "default": ""},
             "kernel": {"type": "path", "default": "/"},

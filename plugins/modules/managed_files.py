@@ -8,7 +8,8 @@ description:
   - Writes files that belong to us as a whole, such as drop-ins, and removes those that the same owner put
     there
     earlier and no longer wants, with the folders made for them.
-  - Files of anybody else are never touched. What was put is remembered in C(/var/lib/nimctl/files).
+  - What was put is remembered in C(/var/lib/nimctl/files). A file that somebody else had at such a path is
+    remembered there too, and comes back when ours goes. No other file is touched.
   - Runs on the controller first, where it renders templates of the role that calls it.
 version_added: 0.1.0
 options:

@@ -95,30 +95,55 @@ class Commands:
         return self.answers.get("_".join(command[:2]).replace("-", "_"), (0, "", ""))
 
 
+def unit(**state):
+    """What systemctl show answers for any unit, and no other command says anything."""
+    state = {"LoadState": "loaded", "UnitFileState": "enabled", "ActiveState": "active", **state}
+    lines = "".join(f"{name}={value}\n" for name, value in state.items())
+    return Commands(systemctl_show=(0, lines, ""))
+
+
 def test_the_unit_of_the_package_writes_it_where_there_is_one():
-    run = Commands(systemctl_show=(0, "Id=nvidia-cdi-refresh.service\nLoadState=loaded\n", ""))
-    renewal = cdi_spec.Renewal(run, "nvidia-cdi-refresh.service", [])
+    renewal = cdi_spec.Renewal(unit(), "nvidia-cdi-refresh", [])
     assert renewal.by_unit()
     assert renewal.did == ["systemctl restart nvidia-cdi-refresh.service"]
 
 
 def test_without_the_unit_nvidia_ctk_writes_it_with_the_same_flags(monkeypatch, tmp_path):
     monkeypatch.setattr(cdi_spec, "OUTPUT", str(tmp_path / "cdi/nvidia.yaml"))
-    run = Commands(systemctl_show=(0, "Id=x.service\nLoadState=not-found\n", ""))
-    renewal = cdi_spec.Renewal(run, "x.service", ["no-groups"])
+    run = unit(LoadState="not-found")
+    renewal = cdi_spec.Renewal(run, "x", ["no-groups"])
     assert not renewal.by_unit()
     renewal.directly()
     assert run.calls[-1][-1] == "--feature-flag=no-groups"
 
 
+def test_units_that_only_were_installed_are_enabled_and_the_watch_started():
+    renewal = cdi_spec.Renewal(unit(UnitFileState="disabled", ActiveState="inactive"), "x", [])
+    renewal.watch(check=False)
+    assert renewal.did == ["systemctl enable x.service", "systemctl enable x.path", "systemctl start x.path"]
+
+
+def test_systemd_reads_its_configuration_anew_only_where_it_has_to():
+    for needs, did in (("yes", 2), ("no", 0)):
+        renewal = cdi_spec.Renewal(unit(NeedDaemonReload=needs), "x", [])
+        renewal.watch(check=False)
+        assert renewal.did == ["systemctl daemon-reload"] * did
+
+
+def test_check_mode_gives_no_orders():
+    run = unit(UnitFileState="disabled")
+    renewal = cdi_spec.Renewal(run, "x", [])
+    renewal.watch(check=True)
+    assert renewal.did
+    assert all(command[1] == "show" for command in run.calls)
+
+
 def test_what_the_unit_says_when_it_fails_reaches_a_person():
-    run = Commands(
-        systemctl_show=(0, "Id=x.service\nLoadState=loaded\n", ""),
-        systemctl_restart=(1, "", "Job for x.service failed"),
-        journalctl___no_pager=(0, "Failed to initialize NVML: Driver/library version mismatch\n", ""),
-    )
+    run = unit()
+    run.answers["systemctl_restart"] = (1, "", "Job for x.service failed")
+    run.answers["journalctl___no_pager"] = (0, "Failed to initialize NVML: version mismatch\n", "")
     with pytest.raises(NodeError, match="version mismatch"):
-        cdi_spec.Renewal(run, "x.service", []).by_unit()
+        cdi_spec.Renewal(run, "x", []).by_unit()
 
 
 def test_docker_without_cdi_is_noticed_and_a_node_without_docker_is_not():

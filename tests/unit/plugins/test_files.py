@@ -109,3 +109,24 @@ def test_no_record_is_left_when_nothing_is(put, tmp_path):
     put({"one": "1\n"})
     put({})
     assert names(tmp_path / "state") == []
+
+
+def test_what_somebody_else_had_there_comes_back_when_ours_goes(put, node):
+    node.mkdir()
+    theirs = node / "nccl.conf"
+    theirs.write_text("NCCL_DEBUG=WARN\n")
+    theirs.chmod(0o640)
+    put({"nccl.conf": "ours\n"})
+    put({"nccl.conf": "ours, changed\n"})
+    assert theirs.read_text() == "ours, changed\n"
+    assert put({}).diff[0]["after"] == "NCCL_DEBUG=WARN\n"
+    assert theirs.read_text() == "NCCL_DEBUG=WARN\n"
+    assert stat.S_IMODE(theirs.stat().st_mode) == 0o640
+    assert put({}).changed == []
+
+
+def test_what_was_ours_already_is_not_given_back(put, node):
+    put({"a": "1\n"})
+    put({"a": "2\n", "b": "1\n"})
+    put({"b": "1\n"})
+    assert not (node / "a").exists()

@@ -41,12 +41,6 @@ def test_a_bare_host_gets_the_base_package_and_a_specification():
     assert result.cost == "none"
 
 
-def test_the_package_renews_the_specification_from_now_on():
-    service, path = plan().values["units"]
-    assert (service["name"], service["enabled"]) == ("nvidia-cdi-refresh.service", True)
-    assert (path["name"], path["state"]) == ("nvidia-cdi-refresh.path", "started")
-
-
 def test_packages_that_are_there_move_together():
     there = dict.fromkeys(container_toolkit.PACKAGES, "1.18.2-1")
     result = plan(host(there), version="1.20.0")
@@ -117,7 +111,8 @@ def test_an_engine_that_cannot_read_cdi_0_7_gets_a_specification_without_groups(
     result = plan(host({"docker-ce": "", engine: version}))
     assert result.values["flags"] == flags
     assert bool(result.notes) == bool(flags)
-    assert ("FEATURE_FLAGS=no-additional" in result.values["units"][0]["drop_in"]) == bool(flags)
+    texts = "".join(file["content"] for file in result.values["files"])
+    assert ("FEATURE_FLAGS=no-additional" in texts) == bool(flags)
 
 
 def test_an_older_toolkit_writes_what_such_an_engine_reads_anyway():

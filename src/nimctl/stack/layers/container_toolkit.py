@@ -25,7 +25,7 @@ FIELD = "stack.container_toolkit.version"
 BASE = "nvidia-container-toolkit-base"
 PACKAGES = (BASE, "nvidia-container-toolkit", "libnvidia-container-tools", "libnvidia-container1")
 KIND = "nvidia.com/gpu"
-REFRESH = "nvidia-cdi-refresh"
+DROP_IN = "/etc/systemd/system/nvidia-cdi-refresh.service.d/50-nimctl-nvidia_container_toolkit.conf"
 NO_GROUPS = "no-additional-gids-for-device-nodes"
 """The feature flag by which a toolkit leaves out what older engines cannot read, the groups of nodes."""
 BEFORE_GROUPS = "0.5.0"
@@ -70,11 +70,7 @@ def plan(question: Question) -> LayerPlan:
             "kind": KIND,
             "flags": flags,
             "below": _first_unreadable(toolkit, flags),
-            "units": [
-                {"name": f"{REFRESH}.service", "enabled": True, "drop_in": _drop_in(flags)},
-                # Installing starts no unit; without this one a change of the driver would go unnoticed.
-                {"name": f"{REFRESH}.path", "enabled": True, "state": "started"},
-            ],
+            "files": _drop_ins(flags),
         },
         will=(*package_changes(host, versions, names), *(() if waits else changes)),
         notes=_notes(engines, flags),
@@ -144,11 +140,12 @@ def _flags(question: Question, toolkit: Toolkit, engines: Mapping[str, str]) -> 
     return []
 
 
-def _drop_in(flags: Sequence[str]) -> str:
+def _drop_ins(flags: Sequence[str]) -> list[dict[str, str]]:
     """For the unit that renews the specification, so that it leaves out the same as we do."""
     if not flags:
-        return ""
-    return f"[Service]\nEnvironment=NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS={','.join(flags)}\n"
+        return []
+    text = f"[Service]\nEnvironment=NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS={','.join(flags)}\n"
+    return [{"path": DROP_IN, "content": f"# Written by nimctl. Changes are undone by its next run.\n{text}"}]
 
 
 def _first_unreadable(toolkit: Toolkit, flags: Sequence[str]) -> str:
