@@ -142,13 +142,17 @@ def reconcile(files: list[File], record: Record, check: bool) -> Outcome:
     outcome = Outcome()
     ours: list[str] = list(record.content.get("files", []))
     folders: list[str] = list(record.content.get("folders", []))
-    former: dict[str, Any] = dict(record.content.get("former", {}))
-    own = ("files", "folders", "former")
+    former: dict[str, Any] = dict(record.content.get("replaced", {}))
+    own = ("files", "folders", "replaced")
     rest = {key: value for key, value in record.content.items() if key not in own}
     wanted = {file.path for file in files}
 
     def remember(paths: set[str]) -> None:
-        content = {"files": sorted(paths), "folders": sorted(folders), **({"former": former} if former else {})}
+        content = {
+            "files": sorted(paths),
+            "folders": sorted(folders),
+            **({"replaced": former} if former else {}),
+        }
         record.save({**rest, **content} if paths else rest)
 
     for path in sorted(set(ours) - wanted):

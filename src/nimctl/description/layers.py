@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nimctl.description import syntax
 from nimctl.description.document import Deployment, NodeEntry, Stack
@@ -13,8 +14,11 @@ from nimctl.description.hardware import Hardware
 from nimctl.description.words import listing, shorten
 from nimctl.errors import Field, RefusedError
 from nimctl.stack.numbers import branch_of
-from nimctl.stack.rows import Branch
-from nimctl.stack.versions import Versions
+
+if TYPE_CHECKING:
+    # The tables are read with this package's own tools: whoever imports them first would find it half made.
+    from nimctl.stack.rows import Branch
+    from nimctl.stack.versions import Versions
 
 SHORTEST_CONFIRMATION = 10
 LONGEST_CONFIRMATION = 600

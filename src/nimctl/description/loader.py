@@ -15,7 +15,6 @@ from nimctl.description.findings import Findings
 from nimctl.description.hardware import Hardware, hardware
 from nimctl.description.marks import Positions
 from nimctl.errors import DescriptionError, Problem
-from nimctl.stack import reading
 
 FILE = "cluster.yml"
 
@@ -73,6 +72,9 @@ def examine(path: Path) -> Examined:
 
 
 def _examine(path: Path) -> Examined:
+    # Imported here, because the tables of the stack are read with this package's own tools.
+    from nimctl.stack import reading
+
     file = path if path.suffix in (".yml", ".yaml") and not path.is_dir() else path / FILE
     try:
         raw, mark, earlier = source.parse(source.read_text(file), file)
