@@ -43,6 +43,7 @@ class ActionModule(ActionBase):
             "rank": rank["rank"],
             "spec": rank["spec"],
             "mounts": [dict(mount) for mount in rank["mounts"]],
+            "requires_mounts": list(rank["requires_mounts"]),
             "secrets": list(rank["secrets"]),
             "env_text": render(self, "rank.env.j2", {**variables, "rank_lines": lines}, task_vars),
             "unit_text": render(self, "rank.service.j2", variables, task_vars),

@@ -91,6 +91,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.files import (
     remove,
     remove_if_empty,
 )
+from ansible_collections.nimctl.multinode.plugins.module_utils.mounts import is_mounted
 from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
     UNIT_FOLDER,
     Seen,
@@ -174,6 +175,7 @@ class Ranks:
 
     def write(self) -> None:
         """Write what the wanted ranks consist of."""
+        self._require_mounts()
         for rank in self.wanted.values():
             for mount in rank["mounts"]:
                 self._folder(mount)
@@ -206,10 +208,23 @@ class Ranks:
             remove_if_empty([f"{folder}/{self.cluster}" for folder in FOLDERS])
             remove_if_empty([*FOLDERS, "/etc/nimctl"])
 
+    def _require_mounts(self) -> None:
+        wanted = sorted({path for rank in self.wanted.values() for path in rank["requires_mounts"]})
+        # In check mode, the storage may be one that the same run would mount.
+        missing = [
+            path for path in wanted if not self.check and not is_mounted(self.module.run_command, path)
+        ]
+        if missing:
+            self.module.fail_json(
+                msg=f"{', '.join(missing)} should be a mounted storage and is not, or does not answer; ranks "
+                "of this node read from it. Mount it, or see `journalctl -u` of its mount unit for why it is "
+                "not, and run again. No rank was changed."
+            )
+
     def _folder(self, mount: dict) -> None:
         path = Path(mount["source"])
         owner = mount.get("owner")
-        if mount.get("read_only") and not path.exists():
+        if mount.get("read_only") and not path.exists() and not (self.check and self._on_storage(path)):
             # An empty folder in its place would hide that a storage is not mounted.
             self.module.fail_json(
                 msg=f"{path} is not there, and ranks of this node read their weights from it. Is the storage "
@@ -227,6 +242,10 @@ class Ranks:
             self.outcome.changed.append(str(path))
             if not self.check:
                 os.chown(path, owner, owner)
+
+    def _on_storage(self, folder: Path) -> bool:
+        mounts = {path for rank in self.wanted.values() for path in rank["requires_mounts"]}
+        return any(folder.is_relative_to(path) for path in mounts)
 
     def _remember(self, folder: str) -> None:
         self.made.save({"folders": sorted({*self.made.content.get("folders", []), folder})})

@@ -170,6 +170,7 @@ def group_variables(
         ],
         "container_engine_source": engine.source,
         "nim_cluster": cluster.name,
+        "nim_cluster_addresses": addresses(cluster),
         "nim_rank_registry_logins": registry_logins(cluster),
         "nim_secrets": {
             name: {
@@ -183,6 +184,15 @@ def group_variables(
     variables.update(layer_variables(cluster, locked or {}, folder))
     variables.update(_connection(cluster, folder))
     return dict(sorted(variables.items()))
+
+
+def addresses(cluster: Cluster) -> dict[str, list[str]]:
+    """Where each node of the cluster is found, by name: its address, then that on the fabric."""
+    return {
+        node.name: list(dict.fromkeys((node.address, node.rank_address)))
+        for node in sorted(cluster.nodes, key=lambda node: node.name)
+        if not node.absent
+    }
 
 
 def _absolute(folder: Path, path: str) -> str:
@@ -279,6 +289,7 @@ def rank_variables(rank: Rank) -> dict[str, Any]:
         "ports": dict(sorted(rank.ports.items())),
         "rank": rank.rank,
         "replica": rank.replica,
+        "requires_mounts": list(rank.requires_mounts),
         "secrets": list(rank.secrets),
         "spec": rank.spec,
         "stop_timeout": rank.stop_timeout,

@@ -33,8 +33,9 @@ class Rank:
     """One node's share of a replica, with everything its container needs.
 
     ``options`` are the flags of ``docker run`` / ``podman run`` before the image, without --name,
-    --label and --env-file; ``command`` is what follows the image. ``secrets`` names the variables that
-    the rank gets from a 0600 file. ``api_port`` is where rank 0
+    --label and --env-file; ``command`` is what follows the image. ``requires_mounts`` are the mount points of
+    the storage that it reads from: nothing may be read in their place before they are mounted. ``secrets``
+    names the variables that the rank gets from a 0600 file. ``api_port`` is where rank 0
     serves and no worker may. ``spec`` changes when anything in the replica changes.
     """
 
@@ -58,6 +59,7 @@ class Rank:
     health: Health | None
     stop_timeout: int
     api_port: int = 0
+    requires_mounts: tuple[str, ...] = ()
     spec: str = ""
 
 

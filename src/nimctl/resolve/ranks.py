@@ -20,6 +20,7 @@ from nimctl.placement import Health, Mount, Rank
 from nimctl.resolve.ports import role_of
 from nimctl.resolve.request import Request
 from nimctl.resolve.shape import Shape
+from nimctl.resolve.storage import mounts_below
 
 CACHE_ROOT = "/var/cache/nimctl"
 STOP_TIMEOUT = 30
@@ -103,6 +104,7 @@ def _rank(
         health=Health(contract.health.path, ports["api"], seconds(start)) if leads else None,
         api_port=ports["api"],
         stop_timeout=seconds(deployment.timeouts.stop) if deployment.timeouts.stop else STOP_TIMEOUT,
+        requires_mounts=mounts_below(cluster.storage, node, [mount.source for mount in mounts]),
     )
 
 
@@ -296,7 +298,8 @@ def _options(
 def _spec(ranks: Sequence[Rank]) -> str:
     """A short hash over all that a replica's containers are started with.
 
-    The deadline is left out: it says how long a run waits, and changing it should restart nothing.
+    The deadline and the required mounts are left out: they say what a start waits for, and changing them
+    should restart nothing.
     """
     return hashlib.sha256(json.dumps([_definition(rank) for rank in ranks]).encode()).hexdigest()[:12]
 
