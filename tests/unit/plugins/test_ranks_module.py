@@ -29,13 +29,14 @@ def node(tmp_path, monkeypatch, run_module):
     owner = {"uid": os.getuid(), "gid": os.getgid()}
     monkeypatch.setattr(files, "write_atomic", lambda path, text, mode, *_: write(path, text, mode, **owner))
 
-    def call(mounts, reload="no", purge=False, check=False):
+    def call(mounts, reload="no", purge=False, check=False, storage=()):
         def run(command):
             shown = SHOWN.format(reload=reload) if command[:2] == ["systemctl", "show"] else ""
             return 0, shown, ""
 
         unit = "[X-Nimctl]\nCluster=lab\nSpec=one\nEngine=podman\n"
         rank = {"name": "a-0-0", "deployment": "a", "replica": 0, "rank": 0, "spec": "one", "secrets": []}
+        rank["requires_mounts"] = list(storage)
         wanted = [] if mounts is None else [{**rank, "mounts": mounts, "env_text": "", "unit_text": unit}]
         settings = {"cluster": "lab", "engine": "podman", "ranks": wanted, "purge": purge, "values": {}}
         return run_module(ranks, run, check, **settings)
@@ -61,6 +62,25 @@ def test_weights_that_are_not_there_are_refused_before_anything_changes(node, ch
 def test_weights_that_are_there_are_fine(node):
     (node.folder / "models").mkdir()
     assert not node([{"source": f"{node.folder}/models", "read_only": True}])["failed"]
+
+
+def test_a_storage_that_is_not_mounted_is_refused_before_anything_changes(node, monkeypatch):
+    models = node.folder / "models"
+    models.mkdir()
+    monkeypatch.setattr(ranks, "is_mounted", lambda run, path: False)
+    read = [{"source": str(models), "read_only": True}]
+    result = node(read, storage=[str(models)])
+    assert result["failed"]
+    assert f"{models} should be a mounted storage and is not" in result["msg"]
+    assert tree(node.folder) == []
+    monkeypatch.setattr(ranks, "is_mounted", lambda run, path: True)
+    assert not node(read, storage=[str(models)])["failed"]
+
+
+def test_check_mode_takes_a_storage_for_mounted_that_the_same_run_would_mount(node):
+    models = f"{node.folder}/models"
+    result = node([{"source": f"{models}/r1", "read_only": True}], check=True, storage=[models])
+    assert not result["failed"]
 
 
 def test_purging_removes_our_caches_alone(node):
