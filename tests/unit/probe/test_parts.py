@@ -161,9 +161,9 @@ def test_packages_of_dpkg(tree):
 
 
 RPMS = (
-    "kernel-core\t0:5.14.0-570.el9\tx86_64\t\nkernel-core\t0:5.14.0-570.12.1.el9\tx86_64\t\n"
-    "kernel-core\t0:5.14.0-70.el9\tx86_64\t\nnvidia-open\t3:580.159.04-1.el9\tx86_64\t\n"
-    "nvidia-open\t3:580.159.04-1.el9\ti686\t\nbash\t0:5.1-1\tx86_64\t\n"
+    "kernel-core\t0:5.14.0-570.el9\tx86_64\nkernel-core\t0:5.14.0-570.12.1.el9\tx86_64\n"
+    "kernel-core\t0:5.14.0-70.el9\tx86_64\nnvidia-open\t3:580.159.04-1.el9\tx86_64\n"
+    "nvidia-open\t3:580.159.04-1.el9\ti686\nbash\t0:5.1-1\tx86_64\n"
 )
 
 
