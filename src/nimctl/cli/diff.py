@@ -130,7 +130,10 @@ def show(found: list[NodeDifference], details: bool, unknown: frozenset[str] = f
     actions = Counter(rank.action for node in found for rank in node.ranks)
     changed = sum(node.differs for node in found)
     said = (
-        ", ".join(f"{count} ranks {action}" for action, count in sorted(actions.items()))
+        ", ".join(
+            f"{count} {'rank' if count == 1 else 'ranks'} to {action}"
+            for action, count in sorted(actions.items())
+        )
         or "no rank is touched"
     )
     console.print(f"{changed} of {len(found)} nodes differ; {said}.")

@@ -188,7 +188,7 @@ def _state(
     if unit["state"] == "deactivating":
         return "restarting", f"it is ending; {logs}"
     if unit["state"] not in ("active", "activating", "reloading"):
-        return "stopped", f"the unit is {unit['state']}"
+        return "stopped", f"the unit is {unit['state']}; {target.command('provision')} starts its replica"
     if unit["state"] == "activating" or not container or container["status"] != "running":
         return STARTING, "the container is being started"
     if rank.health is None:

@@ -167,3 +167,5 @@ def test_commands_that_are_suggested_name_the_folder(target):
     assert f"nimctl logs -i {target.folder} --rank tiny-0-0" in statuses[0].detail
     statuses = ranks.compare(target, everything(target, tiny_0_0={"unit": None, "container": None}), NOW)
     assert f"nimctl provision -i {target.folder}" in statuses[0].detail
+    statuses = ranks.compare(target, everything(target, tiny_0_0={"unit": unit(state="inactive")}), NOW)
+    assert f"nimctl provision -i {target.folder} starts its replica" in statuses[0].detail

@@ -185,6 +185,16 @@ def test_the_cost_is_unknown_on_a_node_that_could_not_be_asked(inventory, report
     assert [node["cost"] for node in shape["nodes"]] == ["none", "unknown", "none"]
 
 
+def test_diff_counts_ranks_by_what_happens_to_them(inventory, reports):
+    found = {"tiny-0-0": {"replica": "tiny-0", "reason": "it does not run"}}
+    moved = {"changed": True, "names": ["tiny-0-0"]}
+    reports.events = (
+        Event("ok", host="node1", action="nimctl.multinode.ranks", result={"ranks": found}),
+        Event("ok", host="node1", action="nimctl.multinode.rank_state", result=moved),
+    )
+    assert "1 of 3 nodes differ; 1 rank to start." in invoke(diff, "-i", inventory).stdout
+
+
 def test_no_difference_is_0_with_exit_code_too(inventory, reports):
     reports.events = ()
     done = invoke(diff, "-i", inventory, "--exit-code")
