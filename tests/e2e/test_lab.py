@@ -219,7 +219,7 @@ def test_a_lock_that_names_an_image_which_is_gone_is_pointed_out(lab):
         lock.unlink()
     assert done.returncode == 0, done.stderr
     assert f"{image} was made again" in done.stderr
-    assert "nimctl lock --upgrade images" in done.stderr
+    assert f"nimctl lock -i {lab.inventory} --upgrade images" in done.stderr
 
 
 def test_a_cut_separates_two_nodes_and_nobody_else(healed):
