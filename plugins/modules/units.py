@@ -37,7 +37,7 @@ options:
         description:
           - Whether it runs now. V(kept) neither starts nor stops it, and restarts it like V(started) where
             it runs.
-          - A unit that a condition of its own keeps from starting is not an error; see RV(ignore:skipped).
+          - A unit that a condition of its own keeps from starting is not an error; see RV(ignore:unmet).
           - A service of C(Type=oneshot) needs C(RemainAfterExit=yes), otherwise each run starts it anew.
         type: str
         choices: [started, stopped, kept]
@@ -92,7 +92,7 @@ did:
   returned: always
   type: list
   elements: str
-skipped:
+unmet:
   description: Units that did not start because a condition of theirs is not met here.
   returned: always
   type: list
@@ -135,7 +135,8 @@ def work(module: AnsibleModule) -> None:
     module.exit_json(
         changed=result.changed,
         did=result.did,
-        skipped=result.skipped,
+        # Ansible takes a result with the key `skipped` for a task that did not run.
+        unmet=result.skipped,
         pending=list(dict.fromkeys(result.pending)),
         not_here=not_here,
         diff=[*result.files.diff, *([diff] if orders else [])],

@@ -28,10 +28,10 @@ def path(owner: str) -> Path:
 
 
 def preferences(versions: Mapping[str, str], family: Sequence[str]) -> str:
-    """apt preferences: these packages at these versions, and nothing new that matches ``family``.
+    """apt preferences: these packages at these versions, and no other release of those of the family.
 
     1001 wins over everything, also over a newer version that is installed. Of several stanzas that match a
-    version, the first one counts; so a name that is kept out may still come as a part of the same release.
+    version, the first one counts; so a member of the family may still come as a part of the same release.
     """
     stanzas = [(name, f"version {version}", 1001) for name, version in sorted(versions.items())]
     families = " ".join(family)
@@ -43,6 +43,19 @@ def preferences(versions: Mapping[str, str], family: Sequence[str]) -> str:
     return HEADER + "".join(
         f"\nPackage: {names}\nPin: {pin}\nPin-Priority: {priority}\n" for names, pin, priority in stanzas
     )
+
+
+def members(apt: Apt, owner: str, family: Sequence[str]) -> list[str]:
+    """Names of packages that fit the patterns of a family: what apt knows, and what was written down before.
+
+    Names, because apt tries a pattern on every package that there is, at each of its calls.
+    """
+    if not family:
+        return []
+    known = set(apt.run("apt-cache", "pkgnames").split())
+    text = path(owner).read_text(encoding="utf-8") if path(owner).exists() else ""
+    known |= {name for line in re.findall(r"^Package: (.*)$", text, re.MULTILINE) for name in line.split()}
+    return sorted(name for name in known if belongs(name, family))
 
 
 def give_way(owner: str, names: Sequence[str], check: bool) -> None:
@@ -112,19 +125,14 @@ class AptHold:
             )
 
     def _others(self, versions: Mapping[str, str], family: Sequence[str]) -> list[tuple[str, str]]:
-        if not family:
+        names = [name for name in family if name not in versions]
+        if not names:
             return []
-        names = [
-            name
-            for name in self._apt.run("apt-cache", "pkgnames").split()
-            if name not in versions and belongs(name, family)
-        ]
         releases = {upstream(version) for version in versions.values()}
         there = self._apt.installed(names)
-        would = self._apt.candidates(names) if names else {}
         return [
             (name, version)
-            for name, version in sorted(would.items())
+            for name, version in sorted(self._apt.candidates(names).items())
             if upstream(version) not in releases and there.get(name) != version
         ]
 

@@ -17,6 +17,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.packages.hold imp
     DnfHold,
     as_if,
     give_way,
+    members,
     path,
     preferences,
 )
@@ -117,7 +118,8 @@ class Owned:
         with ExitStack() as stack:
             options = ["--disableplugin=versionlock"]
             if isinstance(self._manager, Apt):
-                options = stack.enter_context(as_if(self._owner, preferences(versions, family)))
+                names = members(self._manager, self._owner, family)
+                options = stack.enter_context(as_if(self._owner, preferences(versions, names)))
             if download_only:
                 simulated(self._manager, change, options, family)
                 missing = self._manager.to_download(change, options)
@@ -142,6 +144,7 @@ class Owned:
     ) -> None:
         held = {name: versions[name] for name in hold if versions.get(name)}
         if isinstance(self._manager, Apt):
+            family = members(self._manager, self._owner, family)
             text = preferences(held, family) if held else ""
             files = [File(str(path(self._owner)), text)] if text else []
             outcome = reconcile(files, Record(self._owner, "holds"), self._check)

@@ -24,6 +24,12 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.packages.reposito
 
 REPOSITORY = Repository("nvidia", "apt", "https://mirror/x/", "https://mirror/x/key.pub", "A" * 40)
 FAMILY = ["nvidia-dkms-*", "libnvidia-compute*"]
+NAMES = [
+    "libnvidia-compute-570",
+    "libnvidia-compute-580",
+    "nvidia-dkms-570-open",
+    "nvidia-dkms-580-open",
+]
 
 
 @pytest.fixture
@@ -102,15 +108,15 @@ def test_another_branch_slips_in_unless_the_family_keeps_it_out(apt):
     (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, []))
     assert apt.candidate("nvidia-dkms-580-open") == "580.126.20-0ubuntu1"
     with pytest.raises(PackageError, match=r"nvidia-dkms-580-open 580.126.20-0ubuntu1 could come in"):
-        AptHold(apt).verify(HELD, FAMILY)
-    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, FAMILY))
-    AptHold(apt).verify(HELD, FAMILY)
+        AptHold(apt).verify(HELD, NAMES)
+    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, NAMES))
+    AptHold(apt).verify(HELD, NAMES)
     assert apt.candidate("nvidia-dkms-580-open") is None
     assert apt.candidate("libnvidia-compute-580") is None
 
 
 def test_a_part_of_the_same_release_may_come_and_others_are_left_alone(apt):
-    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, FAMILY))
+    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, NAMES))
     assert apt.candidate("libnvidia-compute-570") == "570.211.01-0ubuntu1"
     assert apt.candidate("other") == "1.0-1"
 
@@ -126,12 +132,20 @@ def test_preferences_of_others_that_win_are_found(apt):
 
 def test_apt_is_asked_as_if_our_preferences_were_others(apt, monkeypatch):
     monkeypatch.setattr(holds, "PREFERENCES", apt.preferences)
-    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, FAMILY))
-    wanted = preferences({"nvidia-dkms-580-open": "580.126.20-0ubuntu1"}, FAMILY)
+    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, NAMES))
+    wanted = preferences({"nvidia-dkms-580-open": "580.126.20-0ubuntu1"}, NAMES)
     with holds.as_if("x", wanted) as options:
         out = apt.run("apt-cache", *options, "policy", "nvidia-dkms-580-open", "libnvidia-compute-580")
     assert out.count("Candidate: 580.126.20-0ubuntu1") == 2
     assert apt.candidate("nvidia-dkms-580-open") is None
+
+
+def test_members_of_a_family_are_those_that_apt_knows_and_those_that_were_written_down(apt, monkeypatch):
+    monkeypatch.setattr(holds, "PREFERENCES", apt.preferences)
+    assert holds.members(apt, "x", FAMILY) == NAMES
+    (apt.preferences / "nimctl-x.pref").write_text(preferences(HELD, ["nvidia-dkms-590", "other"]))
+    assert holds.members(apt, "x", FAMILY) == [*NAMES, "nvidia-dkms-590"]
+    assert holds.members(apt, "x", []) == []
 
 
 def test_all_versions_that_are_offered(apt):
