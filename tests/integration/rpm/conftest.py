@@ -23,6 +23,11 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.packages.dnf impo
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.repository import (  # noqa: E402
     Repository,
 )
+from ansible_collections.nimctl.multinode.plugins.module_utils.packages.switch import (  # noqa: E402
+    check_offered,
+    difference,
+    switch,
+)
 
 NEEDED = ("dnf", "rpm", "rpmbuild", "rpmsign", "createrepo_c", "modifyrepo_c", "gpg")
 
@@ -41,6 +46,15 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+KEYS = {
+    "cuda/rhel9/x86_64": "D42D0685.pub",
+    "cuda/rhel10/x86_64": "CDF6BA43.pub",
+    "toolkit/stable/rpm/x86_64": "../../../gpgkey",
+    "base": "key",
+}
+"""Folders of the repositories, laid out as their publishers do, and where each has its key."""
+
+
 class Published:
     """Repositories below one address, and the key that signs them."""
 
@@ -50,9 +64,18 @@ class Published:
         self.key = key
 
     def repository(self, name: str, **changes: str) -> Repository:
+        """What a planner would say of one, by its folder."""
         url = f"{self.address}/{name}/"
-        given = {"id": name, "kind": "dnf", "url": url, "key_url": f"{url}key.asc"}
+        given = {"id": name.replace("/", "-"), "kind": "dnf", "url": url, "key_url": f"{url}key.asc"}
         return Repository(**{**given, "fingerprint": self.key.fingerprint, **changes})
+
+    def mirrors(self) -> dict[str, dict[str, str]]:
+        """As ``stack.mirrors`` of a description has them."""
+        key = self.key.fingerprint
+        return {
+            "nvidia": {"url": f"{self.address}/cuda", "key": key},
+            "container_toolkit": {"url": f"{self.address}/toolkit", "key": key},
+        }
 
 
 @pytest.fixture(scope="session")
@@ -61,10 +84,12 @@ def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repositories")
     key = rpm_build.make_key(tmp_path_factory.mktemp("keys") / "key")
     rpms, modules = rpm_nvidia.rhel9()
-    rpm_build.publish(folder / "cuda-rhel9", rpms, key, modules)
-    rpm_build.publish(folder / "cuda-rhel10", rpm_nvidia.rhel10(), key)
-    rpm_build.publish(folder / "toolkit", list(rpm_nvidia.toolkit()), key)
+    rpm_build.publish(folder / "cuda/rhel9/x86_64", rpms, key, modules)
+    rpm_build.publish(folder / "cuda/rhel10/x86_64", rpm_nvidia.rhel10(), key)
+    rpm_build.publish(folder / "toolkit/stable/rpm/x86_64", list(rpm_nvidia.toolkit()), key)
     rpm_build.publish(folder / "base", rpm_nvidia.distribution(), key)
+    for name, place in KEYS.items():
+        (folder / name / place).write_text(key.public)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield Published(folder, f"http://127.0.0.1:{server.server_address[1]}", key)
@@ -110,21 +135,42 @@ class Node:
         """Set repositories up as the module does, with the key where this test has it."""
         for name in names:
             text = self.published.repository(name).source(f"{self.root}/key.asc")
-            (self.root / f"etc/yum.repos.d/{name}.repo").write_text(text)
+            self.source(name).write_text(text)
+
+    def source(self, name: str) -> Path:
+        """Where dnf here reads about a repository."""
+        return self.root / f"etc/yum.repos.d/{name.replace('/', '-')}.repo"
+
+    def bring(self, versions: dict[str, str], replaces: tuple[str, ...] = ()) -> list[str]:
+        """What the module ``packages`` does with wanted versions; the names that changed."""
+        change = difference(self.has(*versions, *replaces), (), versions, replaces)
+        check_offered(self.dnf, change.install, self.dnf.update)
+        switch(self.dnf, change, (), lambda brought: None)
+        return change.names()
 
     def has(self, *names: str) -> dict[str, str]:
         return self.dnf.installed(names)
 
 
+TOOLKIT = "toolkit/stable/rpm/x86_64"
+
+
+def made(root: Path, release: int, published: Published) -> Node:
+    node = Node(root, release, published)
+    node.knows(f"cuda/rhel{release}/x86_64", TOOLKIT, "base")
+    return node
+
+
 @pytest.fixture
 def rhel9(tmp_path, published):
-    node = Node(tmp_path / "root", 9, published)
-    node.knows("cuda-rhel9", "toolkit", "base")
-    return node
+    return made(tmp_path / "root", 9, published)
 
 
 @pytest.fixture
 def rhel10(tmp_path, published):
-    node = Node(tmp_path / "root", 10, published)
-    node.knows("cuda-rhel10", "toolkit", "base")
-    return node
+    return made(tmp_path / "root", 10, published)
+
+
+@pytest.fixture(params=[9, 10])
+def node(request, tmp_path, published):
+    return made(tmp_path / "root", request.param, published)
