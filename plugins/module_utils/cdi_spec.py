@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,11 @@ class Renewal:
 
     def directly(self) -> None:
         """Run what the unit would run. Raises NodeError with what it says."""
+        if shutil.which("nvidia-ctk") is None:
+            raise NodeError(
+                "nvidia-ctk is not installed, so nothing can write a CDI specification of the GPUs. Install "
+                "nvidia-container-toolkit-base."
+            )
         Path(OUTPUT).parent.mkdir(parents=True, exist_ok=True)
         command = ["nvidia-ctk", "cdi", "generate", f"--output={OUTPUT}"]
         command += [f"--feature-flag={flag}" for flag in self.flags]
@@ -126,6 +132,8 @@ class Renewal:
 
 def docker_serves_cdi(run: Run) -> bool:
     """Whether the docker daemon that runs here knows CDI; true where none runs."""
+    if shutil.which("docker") is None:
+        return True
     status, out, _ = run(["docker", "info", "--format", "{{json .CDISpecDirs}}"])
     if status != 0:
         return True

@@ -11,6 +11,14 @@ KIND = "nvidia.com/gpu"
 LOADED = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.178.04  Release Build\n"
 
 
+@pytest.fixture(autouse=True)
+def programs(monkeypatch):
+    """The programs that are installed; a test takes some away."""
+    there = {"docker", "nvidia-ctk"}
+    monkeypatch.setattr(cdi_spec.shutil, "which", lambda name: f"/usr/bin/{name}" if name in there else None)
+    return there
+
+
 @pytest.fixture
 def node(tmp_path):
     """A recorded node with two GPUs, and a function that writes a specification on it."""
@@ -146,11 +154,19 @@ def test_what_the_unit_says_when_it_fails_reaches_a_person():
         cdi_spec.Renewal(run, "x", []).by_unit()
 
 
-def test_docker_without_cdi_is_noticed_and_a_node_without_docker_is_not():
+def test_without_nvidia_ctk_there_is_one_clear_message(programs):
+    programs.remove("nvidia-ctk")
+    with pytest.raises(NodeError, match="nvidia-ctk is not installed"):
+        cdi_spec.Renewal(unit(LoadState="not-found"), "x", []).directly()
+
+
+def test_docker_without_cdi_is_noticed_and_a_node_without_docker_is_not(programs):
     assert cdi_spec.docker_serves_cdi(Commands(docker_info=(0, '["/etc/cdi","/var/run/cdi"]\n', "")))
     assert not cdi_spec.docker_serves_cdi(Commands(docker_info=(0, "[]\n", "")))
     assert not cdi_spec.docker_serves_cdi(Commands(docker_info=(0, "null\n", "")))
-    assert cdi_spec.docker_serves_cdi(Commands(docker_info=(127, "", "not found")))
+    assert cdi_spec.docker_serves_cdi(Commands(docker_info=(1, "", "cannot connect")))
+    programs.remove("docker")
+    assert cdi_spec.docker_serves_cdi(Commands(docker_info=(0, "[]\n", "")))
 
 
 @pytest.mark.parametrize(
