@@ -17,7 +17,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run on the controller, then on the node."""
         super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
+        arguments = {**self._task.args, "node": (task_vars or {}).get("inventory_hostname", "this node")}
         common = {"cluster": arguments.get("cluster"), "engine": arguments.get("engine")}
         ranks = [dict(rank) for rank in arguments.get("ranks") or []]
         arguments["ranks"] = [self._complete(rank, common, task_vars or {}) for rank in ranks]

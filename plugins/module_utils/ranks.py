@@ -109,6 +109,13 @@ def incomplete(
     return {replica: nodes for replica, nodes in missing.items() if nodes}
 
 
+def held(members: Mapping[str, Iterable[str]], drained: Iterable[str]) -> dict[str, list[str]]:
+    """Replicas that must not run, with the drained nodes that have a rank of theirs."""
+    gone = set(drained)
+    found = {replica: sorted(gone & set(nodes)) for replica, nodes in members.items()}
+    return {replica: nodes for replica, nodes in found.items() if nodes}
+
+
 def keeps_restarting(restarts_before: int, restarts_now: int, state: str, sub_state: str) -> bool:
     """Whether a unit goes round in circles: three restarts seen, or three and one to come."""
     if state == "failed":

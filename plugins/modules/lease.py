@@ -58,6 +58,10 @@ holder:
   description: The lease of somebody else that stands in the way.
   returned: when there is one
   type: dict
+drained:
+  description: Who drained this node, since when and why; empty where it is not drained.
+  returned: when nobody stands in the way
+  type: dict
 refused:
   description: Why this run must not go on, for a person. In check mode a warning says it instead.
   returned: when there is such a lease, outside check mode
@@ -70,6 +74,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.drain import Drains
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.files import (
     STATE,
@@ -86,7 +91,7 @@ def work(module: AnsibleModule) -> None:
     folder = STATE / module.params["cluster"]
     if module.check_mode:
         _take(module, folder / "lease.json")
-        module.exit_json(changed=False)
+        module.exit_json(changed=False, drained=_drained(module))
     make_folders(folder)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -94,7 +99,11 @@ def work(module: AnsibleModule) -> None:
             _take(module, folder / "lease.json")
         else:
             _give_back(module, folder)
-    module.exit_json(changed=False)
+    module.exit_json(changed=False, drained=_drained(module))
+
+
+def _drained(module: AnsibleModule) -> dict:
+    return Drains(module.params["cluster"]).record() or {}
 
 
 def main() -> None:

@@ -68,8 +68,14 @@ ranks:
       unit: {state: active, sub: running, result: success, restarts: 0, since: 1763928000}
       container: {status: running, started: "2026-11-23T20:00:00Z", image: "registry/r1@sha256:...",
                   digest: "sha256:...", spec: 0f3c}
+      held: []
       health: {ok: true, status: 200, error: ""}
       tokens: {generated: 1042, prompt: 77}
+drained:
+  description: Who drained this node, since when and why; empty where it is not drained.
+  returned: always
+  type: dict
+  sample: {by: ann@desk, since: 1763928000, why: fan, kind: drain}
 """
 
 import json
@@ -81,6 +87,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.drain import Drains
 from ansible_collections.nimctl.multinode.plugins.module_utils.engine import LABEL, Engine
 from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
     UNIT_FOLDER,
@@ -226,6 +233,7 @@ def main() -> None:
     )
     containers = container_states(out)
     now, monotonic = time.time(), time.clock_gettime(time.CLOCK_MONOTONIC)
+    drains = Drains(options["cluster"])
     found = []
     for name in ordered:
         rank = wanted.get(name)
@@ -234,6 +242,7 @@ def main() -> None:
             "wanted": rank is not None,
             "unit": unit_state(units.get(unit_name(name), {}), now, monotonic),
             "container": containers.get(container_name(name)),
+            "held": drains.held(name),
             "health": None,
             "tokens": None,
         }
@@ -243,7 +252,7 @@ def main() -> None:
                 row = options["metrics"].get(rank["deployment"]) or {}
                 entry["tokens"] = tokens(rank, address, row, options["timeout"])
         found.append(entry)
-    module.exit_json(changed=False, ranks=found)
+    module.exit_json(changed=False, ranks=found, drained=drains.record() or {})
 
 
 if __name__ == "__main__":

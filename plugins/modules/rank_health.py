@@ -9,6 +9,7 @@ description:
     well. Its
     deadline counts from the start of its unit.
   - A rank that keeps restarting is reported at once, with the last lines of its log.
+  - A rank that is held, because a node of its replica is drained, is not waited for.
   - Check mode waits for nothing.
 version_added: 0.1.0
 options:
@@ -17,6 +18,10 @@ options:
     type: list
     elements: dict
     required: true
+  cluster:
+    description: Name of the cluster; without it, no rank counts as held.
+    type: str
+    default: ""
   settle:
     description: How long a rank has to run without a restart, in seconds.
     type: int
@@ -48,6 +53,7 @@ ready:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.drain import Drains
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.http import ask, url_of
 from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import keeps_restarting, unit_name
@@ -121,7 +127,12 @@ def work(module: AnsibleModule) -> None:
     if module.check_mode:
         module.exit_json(changed=False, ready={})
     began = time.monotonic()
-    waiting = [Watch(module, rank) for rank in module.params["ranks"]]
+    drains = Drains(module.params.get("cluster") or "")
+    waiting = [
+        Watch(module, rank)
+        for rank in module.params["ranks"]
+        if not module.params.get("cluster") or not drains.holds(rank["name"])
+    ]
     ready: dict[str, float] = {}
     while waiting:
         for watch in list(waiting):
@@ -150,6 +161,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "ranks": {"type": "list", "elements": "dict", "required": True},
+            "cluster": {"type": "str", "default": ""},
             "settle": {"type": "int", "default": 3},
             "least": {"type": "int", "default": 10},
         },

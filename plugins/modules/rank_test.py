@@ -8,6 +8,7 @@ description:
   - A leader has to list a model and answer one chat completion of one token with it.
   - A worker must not answer HTTP on the port of its replica's API, unless a leader of the same node has that
     port.
+  - A rank that is held, because a node of its replica is drained, is not asked.
   - Check mode asks nothing.
 version_added: 0.1.0
 options:
@@ -16,6 +17,10 @@ options:
     type: list
     elements: dict
     required: true
+  cluster:
+    description: Name of the cluster; without it, no rank counts as held.
+    type: str
+    default: ""
   timeout:
     description: How long one answer may take, in seconds.
     type: int
@@ -43,6 +48,7 @@ import json
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.drain import Drains
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.http import ask, url_of
 from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import unit_name
@@ -109,7 +115,12 @@ def worker(module: AnsibleModule, rank: dict, taken: set) -> None:
 def work(module: AnsibleModule) -> None:
     if module.check_mode:
         module.exit_json(changed=False, leaders={})
-    ranks = module.params["ranks"]
+    drains = Drains(module.params.get("cluster") or "")
+    ranks = [
+        rank
+        for rank in module.params["ranks"]
+        if not module.params.get("cluster") or not drains.holds(rank["name"])
+    ]
     leaders = [rank for rank in ranks if rank["rank"] == 0]
     taken = {rank["health"]["port"] for rank in leaders}
     found = {rank["name"]: leader(module, rank) for rank in leaders}
@@ -123,6 +134,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "ranks": {"type": "list", "elements": "dict", "required": True},
+            "cluster": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,

@@ -9,6 +9,7 @@ description:
     mount.
   - Stops and removes ranks of the same cluster that are not in O(ranks), with all that belongs to them but
     their caches.
+  - On a node that is drained, says so in RV(pending).
   - Starts and restarts nothing. It reports how each rank was found, for
     P(nimctl.multinode.rank_state#module) to act on.
   - Runs on the controller first, where it renders the templates of the role and reads the secrets that are
@@ -34,6 +35,10 @@ options:
       and models in them.
     type: bool
     default: false
+  node:
+    description: Name of this node in the inventory. Set by the action plugin.
+    type: str
+    default: this node
   secrets:
     description: Where secrets are read on the controller, as in C(nim_secrets).
     type: dict
@@ -58,10 +63,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ranks:
-  description: For each rank its replica, and the reason why it cannot stay as it runs (an empty text if it
-    can).
+  description: For each rank its replica, the reason why it cannot stay as it runs (an empty text if it
+    can), whether it runs, and the drained nodes for which it is held.
   returned: always
   type: dict
+drained:
+  description: Who drained this node, since when and why; nothing where it is not drained.
+  returned: always
+  type: dict
+pending:
+  description: That this node is drained.
+  returned: where it is
+  type: list
+  elements: str
 removed:
   description: Ranks that were removed.
   returned: always
@@ -79,6 +93,8 @@ import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils.drain import Drains
+from ansible_collections.nimctl.multinode.plugins.module_utils.drain import told as drain_told
 from ansible_collections.nimctl.multinode.plugins.module_utils.engine import LABEL, Engine
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.files import (
@@ -93,6 +109,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.files import (
 )
 from ansible_collections.nimctl.multinode.plugins.module_utils.mounts import is_mounted
 from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
+    RUNNING,
     UNIT_FOLDER,
     Seen,
     container_name,
@@ -121,6 +138,7 @@ class Ranks:
         self.engine = Engine(module.params["engine"], module.run_command)
         self.outcome = Outcome()
         self.made = Record(self.cluster, "folders")
+        self.drains = Drains(self.cluster, self.check)
         self.units_before = self._units()
         self.containers = {
             container["name"]: container for container in self.engine.containers(f"{LABEL}={self.cluster}")
@@ -163,6 +181,8 @@ class Ranks:
         for container in sorted(set(self.containers) - names):
             if not self.check:
                 self.engine.remove(container)
+        for rank in set(self.drains.ranks()) - set(self.wanted):
+            self.drains.release(rank)
         keep = {env_path(self.cluster, rank) for rank in self.wanted}
         self._remove_others(Path(env_path(self.cluster, "x")).parent, keep)
         return [*units, *(name[len("nim-") :] for name in strays)]
@@ -276,7 +296,7 @@ class Ranks:
             self.outcome.changed.extend(f"{unit} enabled" for unit in missing)
             self.systemctl("enable", "--quiet", *missing)
 
-    def report(self) -> dict[str, dict[str, str]]:
+    def report(self) -> dict[str, dict]:
         """How each wanted rank was found before this run."""
         states = show(self.module.run_command, [unit_name(rank) for rank in self.wanted], ["ActiveState"])
         found = {}
@@ -292,7 +312,12 @@ class Ranks:
                 unit_engine=marks.get("engine"),
             )
             reason = restart_reason(rank, self.module.params["engine"], seen)
-            found[name] = {"replica": replica_of(rank), "reason": reason}
+            found[name] = {
+                "replica": replica_of(rank),
+                "reason": reason,
+                "runs": seen.state in RUNNING,
+                "held": self.drains.held(name),
+            }
         return found
 
 
@@ -305,13 +330,20 @@ def work(module: AnsibleModule) -> None:
     if any(path.startswith(UNIT_FOLDER) for path in ranks.outcome.changed) or ranks.needs_reload():
         ranks.systemctl("daemon-reload")
     ranks.enable()
+    drained = ranks.drains.record()
     module.exit_json(
+        drained=drained or {},
+        **({"pending": [_waits(module.params["node"], drained)]} if drained else {}),
         changed=bool(ranks.outcome.changed or removed),
         paths=ranks.outcome.changed,
         removed=removed,
         ranks=ranks.report(),
         diff=ranks.outcome.diff,
     )
+
+
+def _waits(node: str, drained: dict) -> str:
+    return f"{drain_told(node, drained)}; its ranks start again after: nimctl undrain {node}"
 
 
 def main() -> None:
@@ -321,6 +353,7 @@ def main() -> None:
             "engine": {"type": "str", "required": True, "choices": ["docker", "podman"]},
             "ranks": {"type": "list", "elements": "dict", "required": True},
             "purge": {"type": "bool", "default": False},
+            "node": {"type": "str", "default": "this node"},
             "secrets": {"type": "dict", "default": {}, "no_log": False},
             "values": {"type": "dict", "default": {}, "no_log": True},
         },

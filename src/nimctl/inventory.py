@@ -31,6 +31,7 @@ GROUPS = (
     *LAYER_GROUPS,
     "nim_leaders",
     "nim_nodes",
+    "nim_rollout",
     "nim_workers",
     "nvswitch_nodes",
     "rdma_nodes",
@@ -120,6 +121,8 @@ def _members(cluster: Cluster, placement: Placement) -> dict[str, list[str]]:
         "nfs_clients": [name for name in names if name not in servers] if "nfs" in kinds else [],
         "nim_absent_nodes": [node.name for node in cluster.nodes if node.absent],
         "nim_nodes": names,
+        # Filled by a run that takes nodes out of service one batch after another.
+        "nim_rollout": [],
         "nvswitch_nodes": [node.name for node in present if has_nvswitch(cluster, node, known)],
         "rdma_nodes": [
             node.name for node in present if node.fabric and node.fabric.kind in {"infiniband", "roce"}

@@ -26,6 +26,8 @@ VERBS: tuple[str, ...] = (
     "status",
     "logs",
     "test",
+    "drain",
+    "undrain",
     "destroy",
     "lab",
     "env",

@@ -44,6 +44,11 @@ def complete_rank(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in _names(context, "rank") if name.startswith(incomplete)]
 
 
+def complete_node(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of nodes for the shell; none where the description cannot be read."""
+    return [name for name in _names(context, "node") if name.startswith(incomplete)]
+
+
 def _names(context: typer.Context, what: str) -> list[str]:
     folder = _folder(context)
     if folder is None:
@@ -52,11 +57,26 @@ def _names(context: typer.Context, what: str) -> list[str]:
         target = load(folder)
     except NimctlError:
         return []  # a completion that fails must not disturb the prompt
+    if what == "node":
+        return list(target.nodes)
     if what == "rank":
         return [rank.name for rank in target.placement.ranks]
     return [deployment.name for deployment in target.placement.cluster.deployments]
 
 
+NodesArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="NODES...", help="Node sets such as gpu[01-04].", autocompletion=complete_node),
+]
+AllowGapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-gap",
+        metavar="DEPLOYMENT",
+        help="May be without a serving replica meanwhile; can be given several times.",
+        autocompletion=complete_deployment,
+    ),
+]
 DeploymentArgument = Annotated[
     str | None,
     typer.Argument(metavar="[DEPLOYMENT]", help="Only this deployment.", autocompletion=complete_deployment),
@@ -92,6 +112,14 @@ def ansible_arguments(arguments: Sequence[str] | None) -> list[str]:
         hint = f"nimctl ... -i {words[0]}" if Path(words[0]).is_dir() else "see --help"
         raise RejectedError(f"Unexpected argument {words[0]}; did you mean an option? ({hint})")
     return words
+
+
+def nodes_and_arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Node sets, and the arguments for ansible-playbook that follow them after ``--``."""
+    first = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
+    if not first:
+        raise RejectedError(f"{' '.join(words)}: expected node sets such as gpu[01-04] first")
+    return list(words[:first]), list(words[first:])
 
 
 def show_notes(target: Target) -> None:

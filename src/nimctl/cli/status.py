@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, pairwise
 from typing import Annotated, Any
@@ -30,6 +30,7 @@ COLORS = {
     "restarting": "yellow",
     "not ready": "red",
     "failed": "red",
+    "drained": "yellow",
     "stopped": "red",
     "missing": "red",
     "unreachable": "red",
@@ -62,28 +63,29 @@ def status(
     if watch:
         _watch(target, deployment, interval)
         return
-    now, statuses = _look(target, deployment)
+    now, statuses, drained = _look(target, deployment)
     if as_json:
-        print_json(summary(target, statuses, now))
+        print_json(summary(target, statuses, now, drained))
     else:
         results().print(table(statuses, now))
-        for line in remarks(target, statuses):
+        for line in [*drain_lines(drained), *remarks(target, statuses)]:
             messages.print(line, markup=False, soft_wrap=True)
     raise typer.Exit(DONE if ranks.verdict(statuses) else FAILED)
 
 
-def _look(target: Target, deployment: str | None) -> tuple[float, list[RankStatus]]:
+def _look(target: Target, deployment: str | None) -> tuple[float, list[RankStatus], dict[str, Any]]:
     seen = ranks.look(target)
     now = time.time()
     statuses = ranks.compare(target, seen, now)
-    return now, [item for item in statuses if deployment in (None, item.deployment)]
+    drained = {node: item.drained for node, item in sorted(seen.items()) if item.drained}
+    return now, [item for item in statuses if deployment in (None, item.deployment)], drained
 
 
 def _watch(target: Target, deployment: str | None, interval: float) -> None:
     with Live(console=results(), screen=False, auto_refresh=False) as live:
         try:
             while True:
-                now, statuses = _look(target, deployment)
+                now, statuses, _ = _look(target, deployment)
                 live.update(table(statuses, now), refresh=True)
                 time.sleep(interval)
         except KeyboardInterrupt:
@@ -94,7 +96,12 @@ def _watch(target: Target, deployment: str | None, interval: float) -> None:
             return  # Ctrl-C while Ansible was looking: the normal end of --watch
 
 
-def summary(target: Target, statuses: Sequence[RankStatus], now: float) -> dict[str, Any]:
+def summary(
+    target: Target,
+    statuses: Sequence[RankStatus],
+    now: float,
+    drained: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """The stable JSON shape of a status (docs/reference/json.md, "Status")."""
     urls = {(endpoint.deployment, endpoint.replica): endpoint for endpoint in target.endpoints()}
     wanted = [item for item in statuses if item.state != "extra"]
@@ -119,7 +126,27 @@ def summary(target: Target, statuses: Sequence[RankStatus], now: float) -> dict[
         "serving": ranks.verdict(statuses),
         "deployments": deployments,
         "extra": [_rank(item, now) for item in statuses if item.state == "extra"],
+        "drained": [
+            {"node": node, "by": record["by"], "since": _time(record["since"]), "why": record["why"]}
+            for node, record in (drained or {}).items()
+        ],
     }
+
+
+def _time(since: float) -> str | None:
+    return datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds") if since else None
+
+
+def drain_lines(drained: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Which nodes are drained, by whom and why, and how they come back."""
+    return [
+        f"{node}: drained"
+        + (f" by {record['by']}" if record["by"] else "")
+        + (f" since {_time(record['since'])}" if record["since"] else "")
+        + (f" ({record['why']})" if record["why"] else "")
+        + f"; back with: nimctl undrain {node}"
+        for node, record in drained.items()
+    ]
 
 
 def _rank(item: RankStatus, now: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from nimctl.run.names import fold
 
 CONTROLLER = "localhost"
 OWN_MODULES = "nimctl.multinode."
+SUMMARY = "nimctl.multinode.pending"
 State = Literal["waiting", "working", "ok", "failed", "unreachable"]
 
 
@@ -161,7 +162,8 @@ class Progress:
         elif event.kind == "ok":
             node.ok += 1
             node.state = "ok"
-            if event.action.startswith(OWN_MODULES):
+            # The summary at the end says again what was said on each node.
+            if event.action.startswith(OWN_MODULES) and event.action != SUMMARY:
                 for reason in event.result.get("pending") or []:
                     self._pending.setdefault(str(reason), []).append(event.host)
             if event.changed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ State = Literal[
     "restarting",
     "failed",
     "stopped",
+    "drained",
     "missing",
     "unreachable",
     "extra",
@@ -44,6 +45,7 @@ class Seen:
     node: str
     ranks: Mapping[str, Mapping[str, Any]]
     error: str = ""
+    drained: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,11 @@ def look(target: Target, limit: str | None = None) -> dict[str, Seen]:
 
     def on_event(event: Event) -> None:
         if event.kind == "ok":
-            seen[event.host] = Seen(event.host, {item["name"]: item for item in event.result["ranks"]})
+            seen[event.host] = Seen(
+                event.host,
+                {item["name"]: item for item in event.result["ranks"]},
+                drained=event.result.get("drained") or {},
+            )
         elif event.kind in ("failed", "unreachable"):
             seen[event.host] = Seen(event.host, {}, message(event.result))
         elif event.kind == "error" or (event.kind == "output" and "error:" in event.text.lower()):
@@ -188,6 +194,10 @@ def _state(
     if unit["state"] == "deactivating":
         return "restarting", f"it is ending; {logs}"
     if unit["state"] not in ("active", "activating", "reloading"):
+        if seen.drained:
+            return "drained", ""
+        if item.get("held"):
+            return "drained", f"its replica waits for {', '.join(item['held'])}, which is drained"
         return "stopped", f"the unit is {unit['state']}; {target.command('provision')} starts its replica"
     if unit["state"] == "activating" or not container or container["status"] != "running":
         return STARTING, "the container is being started"
@@ -237,5 +247,5 @@ def _health(health: Mapping[str, Any]) -> str:
 
 
 def verdict(statuses: Iterable[RankStatus]) -> bool:
-    """Whether everything that should serve does."""
-    return all(status.good for status in statuses if status.state != "extra")
+    """Whether everything that should serve does; what somebody has drained should not."""
+    return all(status.good for status in statuses if status.state not in ("extra", "drained"))

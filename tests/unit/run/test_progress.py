@@ -208,3 +208,11 @@ def test_batches_of_one_play_are_one_stage():
     assert [note.kind for note in play(progress, "Lease")] == ["stage"]
     assert play(progress, "Lease") == []
     assert len(progress.stages) == 1
+
+
+def test_the_summary_at_the_end_adds_nothing_to_what_waits():
+    progress = Progress(["node1"])
+    for action, reason in (("x", "waits"), ("pending", "node1: waits")):
+        result = {"pending": [reason]}
+        progress.apply(Event("ok", host="node1", action=f"nimctl.multinode.{action}", result=result))
+    assert progress.pending == ["node1: waits"]

@@ -118,7 +118,7 @@ def test_what_is_too_much_is_shown_and_breaks_nothing(target):
 def test_the_json_shape(target):
     shape = summary(target, ranks.compare(target, everything(target), NOW), NOW)
     json.dumps(shape)
-    assert list(shape) == ["cluster", "time", "serving", "deployments", "extra"]
+    assert list(shape) == ["cluster", "time", "serving", "deployments", "extra", "drained"]
     replica = shape["deployments"][0]["replicas"][0]
     assert replica["url"] == "http://10.89.72.11:8000/v1"
     assert replica["serving"] is True
