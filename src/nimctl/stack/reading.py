@@ -33,6 +33,7 @@ TABLES: dict[str, type[kinds.Marked]] = {
     "distributions": kinds.Distribution,
     "publishers": kinds.Publisher,
     "rules": kinds.Rule,
+    "tuning": kinds.Setting,
 }
 """Each table's name, in ``Versions``, in ``stack.yml`` and of its file in ``data/stack``, and its rows."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from nimctl.description.tables import Row
 
@@ -167,3 +167,20 @@ class Rule(Marked):
 
     says: str
     minimum: Number | None = None
+
+
+class Setting(Marked):
+    """A kernel setting or a limit; exactly one of ``floor``, ``value`` and ``limit`` is given."""
+
+    floor: int | None = None
+    value: str | None = None
+    limit: Annotated[str, Field(pattern=r"^(\d+|infinity):(\d+|infinity)$")] | None = None
+    unit: str
+    namespaced: bool = False
+    says: str
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Setting:
+        if sum(each is not None for each in (self.floor, self.value, self.limit)) != 1:
+            raise ValueError("exactly one of floor, value and limit")
+        return self

@@ -29,6 +29,7 @@ from nimctl.stack.rows import (
     NvLink,
     Publisher,
     Rule,
+    Setting,
     Toolkit,
 )
 
@@ -54,6 +55,7 @@ class Versions:
     distributions: Mapping[str, Distribution]
     publishers: Mapping[str, Publisher]
     rules: Mapping[str, Rule]
+    tuning: Mapping[str, Setting]
 
     # GPUs
 
