@@ -46,6 +46,8 @@ MEANINGS = (
         "it cannot be reached",
     ),
     (r"404|does not have a Release file|no longer has a Release file", "there is no repository (404)"),
+    # dnf keeps to itself whether somebody answered.
+    (r"Cannot download repomd\.xml", "there is no repository, or it cannot be reached"),
 )
 
 

@@ -21,6 +21,7 @@ from nimctl.resolve.ports import role_of
 from nimctl.resolve.request import Request
 from nimctl.resolve.shape import Shape
 from nimctl.resolve.storage import mounts_below
+from nimctl.stack.layers.nccl import TOPOLOGY
 
 CACHE_ROOT = "/var/cache/nimctl"
 STOP_TIMEOUT = 30
@@ -78,6 +79,10 @@ def _rank(
     fields = _fields(deployment, contract, index, shape, node, leader, seat, ports)
     weights = deployment.weights.path if deployment.weights else None
     mounts = _mounts(deployment, contract, weights, role, fields)
+    environment = recipe.environment(role, node, fields)
+    if _has_topology(cluster, contract, seat):
+        mounts.append(Mount(TOPOLOGY, TOPOLOGY, read_only=True))
+        environment = dict(sorted({"NCCL_TOPO_FILE": TOPOLOGY, **environment}.items()))
     leads = role != "worker"
     own_ports = {
         name: ports[name] for name, row in contract.ports.items() if name in ports and role in row.roles
@@ -97,7 +102,7 @@ def _rank(
         ports=own_ports,
         image=image,
         options=tuple(_options(contract, facts, deployment, role, node, seat, mounts, fields)),
-        environment=recipe.environment(role, node, fields),
+        environment=environment,
         command=tuple(_command(contract, deployment, role, fields)),
         secrets=tuple(_secrets(cluster, contract, facts, weights)),
         mounts=tuple(mounts),
@@ -247,6 +252,12 @@ def _mounts(
     if weights:
         mounts.append(Mount(weights, weights, read_only=True))
     return mounts
+
+
+def _has_topology(cluster: Cluster, contract: Contract, seat: Seat) -> bool:
+    """Whether NCCL in a rank is told what the machine hides: by the file that the role nccl copies."""
+    nccl = cluster.stack.nccl
+    return bool(nccl.topology and nccl.mode == "managed" and seat.gpus and not contract.literal)
 
 
 def _literal_mount(volume: str) -> Mount:

@@ -1,6 +1,7 @@
 """NCCL on the node itself: the library, the test, and ``/etc/nccl.conf`` for the node's fabric.
 
-Ranks need none of it: their images bring NCCL, and their environment comes from the contract. What runs
+Ranks need no more than the topology file, where there is one: their images bring NCCL, and their
+environment comes from the contract. What runs
 on the node outside of containers reads ``/etc/nccl.conf``; an environment variable wins over it, and so
 does the file that ``NCCL_CONF_FILE`` names (NCCL user guide, environment variables). Both have the same
 values, out of ``nimctl/data/network.yml``.
