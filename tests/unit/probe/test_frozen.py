@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+LONG = 30
+"""Seconds: many times what it takes on an idle machine, and not for ever."""
 UNSHARE = ("unshare", "--mount", "--propagation", "private")
 COLLECTIONS = HERE.parents[2] / "collections"
 
@@ -18,11 +21,10 @@ import json, os, sys, time
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.nimctl.multinode.plugins.module_utils.host import mounts
 from ansible_collections.nimctl.multinode.plugins.module_utils.host.probe import probe
-mounts.PATIENCE = 1.0
+mounts.PATIENCE = 2.0
 start = time.monotonic()
 host = probe()
-left = [pid for pid in filter(str.isdigit, os.listdir("/proc"))
-        if open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1] == str(os.getpid())]
+left = open(f"/proc/self/task/{os.getpid()}/children").read().split()
 states = [open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] for pid in left]
 print(json.dumps({"took": time.monotonic() - start, "host": host, "left": states}))
 """
@@ -48,17 +50,15 @@ def in_a_frozen_folder(folder: Path, manner: str, *command: str) -> str:
 @pytest.mark.parametrize(("manner", "left"), [("deaf", []), ("mute", ["D"])])
 def test_a_frozen_mount_is_named_and_holds_nothing_up(tmp_path, manner, left):
     found = json.loads(in_a_frozen_folder(tmp_path, manner, sys.executable, "-c", PROBE, str(COLLECTIONS)))
-    assert found["took"] < 4
-    assert (
-        f"{tmp_path} (store01:/srv/models, fuse.frozen) does not answer since 1 s"
-        in found["host"]["problems"]
-    )
+    assert found["took"] < LONG
+    named = re.escape(f"{tmp_path} (store01:/srv/models, fuse.frozen) does not answer since ") + r"\d+ s"
+    assert [text for text in found["host"]["problems"] if re.fullmatch(named, text)]
     assert [mount["answers"] for mount in found["host"]["mounts"] if mount["target"] == str(tmp_path)] == [
         False
     ]
     assert found["host"]["system"]["kernel"]
     # Behind a mute server even a killed process waits on; the probe does not.
-    assert found["left"] == left
+    assert [state for state in found["left"] if state != "Z"] == left
 
 
 def test_whoever_reads_our_output_is_not_held_up_either(tmp_path):
@@ -68,4 +68,4 @@ def test_whoever_reads_our_output_is_not_held_up_either(tmp_path):
     in_a_frozen_folder(
         tmp_path, "mute", "sh", "-c", f"{sys.executable} -c '{PROBE}' {COLLECTIONS} | cat > /dev/null"
     )
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < LONG
