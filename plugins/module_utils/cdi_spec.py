@@ -43,7 +43,8 @@ def look(tree: Tree, kind: str, below: str = "") -> Found:
     """
     ours = [spec for spec in cdi.read(tree) if spec["kind"] == kind]
     if not ours:
-        return Found(None, [], ["there is none"])
+        unreadable = [text for text in tree.problems if text.startswith(cdi.FOLDERS)]
+        return Found(None, [], unreadable or ["there is none"])
     # Engines let a specification below /run win over one below /etc.
     ours.sort(key=lambda spec: not spec["path"].startswith(("/run/", "/var/run/")))
     effective, hidden = ours[0], ours[1:]

@@ -1,6 +1,5 @@
-import json
-
 import pytest
+import yaml
 
 testinfra_hosts = ["ansible://node1", "ansible://node2"]
 BASE = "nvidia-container-toolkit-base"
@@ -30,7 +29,8 @@ def test_an_upgrade_of_the_node_leaves_it_alone(root):
 
 
 def test_the_specification_has_every_gpu(root):
-    document = json.loads(root.file("/var/run/cdi/nvidia.yaml").content_string)
+    text = root.file("/var/run/cdi/nvidia.yaml").content_string
+    document = yaml.safe_load(text)
     assert document["kind"] == "nvidia.com/gpu"
     assert [device["name"] for device in document["devices"]] == [*map(str, range(8)), "all"]
 

@@ -45,7 +45,8 @@ def read(tree: Tree) -> list[dict[str, Any]]:
 def _load(tree: Tree, path: str) -> dict[str, Any]:
     text = tree.text(path)
     try:
-        content = json.loads(text) if path.endswith(".json") else load(text)
+        # JSON is YAML as well, and some write it under that name.
+        content = json.loads(text) if text.startswith("{") else load(text)
     except UnknownYamlError as error:
         content = _with_yaml(text, str(error))
     except ValueError as error:

@@ -47,6 +47,7 @@ def node(tmp_path):
 
 
 def test_a_specification_that_fits_is_left_alone(node):
+    # Written as JSON, which is YAML as well.
     node()
     found = cdi_spec.look(node.tree(), KIND)
     assert found.wrong == []
@@ -55,6 +56,14 @@ def test_a_specification_that_fits_is_left_alone(node):
 
 def test_none_is_wrong(node):
     assert cdi_spec.look(node.tree(), KIND).wrong == ["there is none"]
+
+
+def test_one_that_cannot_be_read_is_wrong_and_said(node):
+    file = node.folder / "var/run/cdi/nvidia.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("{")
+    (wrong,) = cdi_spec.look(node.tree(), KIND).wrong
+    assert wrong.startswith("/var/run/cdi/nvidia.yaml cannot be read")
 
 
 def test_device_numbers_are_compared_with_those_of_the_node(node):
