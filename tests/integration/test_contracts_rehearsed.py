@@ -7,7 +7,9 @@ only the cache folder, which a container would have, is one of the test's.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -31,8 +33,11 @@ SECONDS = 40
 
 
 def free_port() -> int:
-    with socket.create_server(("", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on, below those that a description keeps for outgoing connections."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with contextlib.suppress(OSError), socket.create_server(("", port)):
+            return port
 
 
 def describe(folder: Path, contract: str) -> Path:

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nimctl.inventory import compose, read
+
 ROLES = sorted(path.name for path in (Path(__file__).parents[3] / "roles").iterdir() if path.is_dir())
 ROOT = Path(__file__).parents[3] / "roles"
 # Names that the inventory of a cluster gives, whatever role reads them.
+COMPOSED = compose(read(Path(__file__).parents[3] / "inventories" / "prod"))
 INVENTORY = {"nim_cluster", "nim_ranks", "nim_secrets"}
 
 
@@ -63,3 +66,14 @@ def test_a_role_can_be_removed(role):
 def test_every_template_says_that_it_is_managed(role):
     for template in (ROOT / role / "templates").glob("*"):
         assert template.read_text().splitlines()[0] == "{{ ansible_managed | comment }}", template
+
+
+def test_a_rank_of_the_inventory_is_one_that_the_role_knows():
+    ranks = [rank for host in COMPOSED["_meta"]["hostvars"].values() for rank in host.get("nim_ranks", [])]
+    known = options("nim_rank")["nim_ranks"]["options"]
+    required = {name for name, option in known.items() if option.get("required")}
+    assert ranks
+    for rank in ranks:
+        assert required <= set(rank) <= set(known)
+        for mount in rank["mounts"]:
+            assert set(mount) == set(known["mounts"]["options"])
