@@ -34,6 +34,7 @@ TABLES: dict[str, type[kinds.Marked]] = {
     "publishers": kinds.Publisher,
     "rules": kinds.Rule,
     "tuning": kinds.Setting,
+    "rdma_packages": kinds.RdmaPackages,
 }
 """Each table's name, in ``Versions``, in ``stack.yml`` and of its file in ``data/stack``, and its rows."""
 

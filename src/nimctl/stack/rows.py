@@ -184,3 +184,10 @@ class Setting(Marked):
         if sum(each is not None for each in (self.floor, self.value, self.limit)) != 1:
             raise ValueError("exactly one of floor, value and limit")
         return self
+
+
+class RdmaPackages(Marked):
+    """Packages of a package manager for RDMA from the distribution."""
+
+    names: Names = Field(min_length=1)
+    soft: Names = ()

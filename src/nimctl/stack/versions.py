@@ -28,6 +28,7 @@ from nimctl.stack.rows import (
     Nccl,
     NvLink,
     Publisher,
+    RdmaPackages,
     Rule,
     Setting,
     Toolkit,
@@ -56,6 +57,7 @@ class Versions:
     publishers: Mapping[str, Publisher]
     rules: Mapping[str, Rule]
     tuning: Mapping[str, Setting]
+    rdma_packages: Mapping[str, RdmaPackages]
 
     # GPUs
 

@@ -43,7 +43,7 @@ def plan(question: Question) -> LayerPlan:
     values: dict[str, Any] = {
         "steps": settings.mode,
         "floors": floors,
-        "values": exact,
+        "exact": exact,
         # Not every kernel is built with each of ours; what the description names has to exist.
         "optional": sorted(set(table) - set(settings.sysctls)),
         "files": _files(host, settings, table),

@@ -1,0 +1,98 @@
+"""Ports of HCAs against a description: each difference is named with its node, device and port."""
+
+import pytest
+
+from nimctl.stack.host import Gid, Host, IbPort, Interface
+from nimctl.stack.ports import check, gid_index
+
+MAPPED = "0000:0000:0000:0000:0000:ffff:0a01:000b"
+
+
+def port(device="mlx5_0", **fields):
+    ready = {
+        "link_layer": "InfiniBand",
+        "state": "ACTIVE",
+        "physical_state": "LinkUp",
+        "rate_gbps": 400,
+    }
+    return IbPort(device=device, **{**ready, **fields})
+
+
+def roce(device="mlx5_0", index=3, **fields):
+    gids = (
+        Gid(index=1, gid="fe80:0000:0000:0000:0000:0000:0000:0001", type="RoCE v2"),
+        Gid(index=2, gid=MAPPED, type="IB/RoCE v1"),
+        Gid(index=index, gid=MAPPED, type="RoCE v2"),
+    )
+    return port(device, **{"link_layer": "Ethernet", "gids": gids, "netdev": "eth2", **fields})
+
+
+def checked(*ports, interfaces=(), **fabric):
+    ready = {"kind": "infiniband", "rate": "ndr", "hcas": ["mlx5_0"]}
+    return check(Host(infiniband=ports, interfaces=interfaces), {**ready, **fabric}, "gpu01")
+
+
+def test_a_port_that_is_as_described():
+    assert checked(port()).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (port(link_layer="Ethernet"), "LINK_TYPE_P1=1"),
+        (port(state="DOWN", physical_state="Polling"), "is DOWN (Polling)"),
+        (port(state="INIT"), "no subnet manager"),
+        (port(rate_gbps=200), "runs at 200 Gb/s, and ndr is 400 Gb/s"),
+    ],
+)
+def test_each_difference_is_one_line(found, said):
+    (problem,) = checked(found).problems
+    assert problem.startswith("gpu01: mlx5_0 port 1")
+    assert said in problem
+
+
+def test_an_hca_that_is_missing_is_named_with_those_that_are_there():
+    problems = checked(port("mlx5_1"), hcas=["mlx5_0", "mlx5_1"]).problems
+    assert len(problems) == 1
+    assert "no HCA mlx5_0; the node has mlx5_1" in problems[0]
+
+
+def test_a_port_may_be_named_with_its_number():
+    first, second = port(port=1), port(port=2, state="DOWN")
+    assert checked(first, second, hcas=["mlx5_0:1"]).problems == ()
+    assert "mlx5_0 port 2 is DOWN" in checked(first, second, hcas=["mlx5_0:2"]).problems[0]
+
+
+def test_ports_that_nobody_named_are_counted_without_those_of_nvlink():
+    manager = port("mlx5_8", nvlink_manager=True, state="DOWN")
+    assert checked(port(), manager, hcas=[], ports=1).problems == ()
+    assert (
+        "1 InfiniBand ports were found, and fabric.ports says 8"
+        in (checked(port(), manager, hcas=[], ports=8).problems[0])
+    )
+
+
+def test_the_gid_is_of_version_2_with_an_ipv4_address():
+    assert gid_index(roce()) == 3
+    assert gid_index(port()) is None
+    result = checked(roce(), kind="roce", rate="400g")
+    assert result.gid_index == {"mlx5_0": 3}
+    assert result.problems == ()
+
+
+def test_roce_without_an_address_is_a_problem():
+    assert "no GID of RoCE v2: does eth2" in checked(roce(gids=()), kind="roce", rate="400g").problems[0]
+
+
+def test_gids_that_differ_and_a_small_mtu_are_noted():
+    small = (Interface(name="eth2", mtu=1500),)
+    two = [roce(), roce("mlx5_1", index=5)]
+    notes = checked(*two, interfaces=small, kind="roce", rate="400g", hcas=["mlx5_0", "mlx5_1"]).notes
+    assert "mlx5_0 3, mlx5_1 5" in notes[0]
+    assert "MTU of eth2" in notes[1]
+    assert "PFC and ECN" in notes[2]
+
+
+@pytest.mark.parametrize("fabric", [{}, {"kind": "ethernet", "rate": "100g"}])
+def test_without_an_rdma_fabric_nothing_is_checked(fabric):
+    assert check(Host(infiniband=(port(state="DOWN"),)), fabric, "n").problems == ()
