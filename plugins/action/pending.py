@@ -25,7 +25,8 @@ def collect(
             result = hostvars[node].get(name) or {}
             if result.get("unreachable"):
                 found.append(f"{node}: {UNREACHED}")
-            found += [f"{node}: {reason}" for reason in result.get("pending") or []]
+            for each in [result, *result.get("results", [])]:
+                found += [f"{node}: {reason}" for reason in each.get("pending") or []]
     # Results of several tasks may say the same.
     return list(dict.fromkeys(found))
 

@@ -213,6 +213,13 @@ class Firewall(Layer):
     ephemeral: PortRange = Field(
         "32768-60999", description="Ports that engines take at random, closed to all but the cluster"
     )
+    trusted: list[Network] = Field(
+        default_factory=list, description="Networks that count as the cluster, such as further rails"
+    )
+    open: list[PortRange] = Field(
+        default_factory=list,
+        description="Ports within the closed ones that stay open, for services of others",
+    )
     confirm: Duration = Field(
         "60s", description="How long new rules may wait for a fresh connection before the old ones come back"
     )
