@@ -131,13 +131,22 @@ class Cluster:
         """Take a node away."""
         (self.inventory / "host_vars" / f"{node}.yml").write_text(UNREACHABLE)
 
+    @property
+    def stages(self) -> Path:
+        """Where the playbooks of the stages are."""
+        return self.folder / "ansible_collections/nimctl/multinode/playbooks/stages"
+
     def play(self, *stages: str, arguments: tuple[str, ...] = ()) -> Done:
         """Run stages of the site one after the other in one run."""
+        imports = "".join(f"- import_playbook: {self.stages}/{stage}.yml\n" for stage in stages)
+        return self.run(imports, arguments)
+
+    def run(self, text: str, arguments: tuple[str, ...] = ()) -> Done:
+        """Run the text of a playbook."""
         (self.folder / "answers.json").write_text(json.dumps(self.answers))
         (self.folder / "calls.jsonl").write_text("")
         playbook = self.folder / "site.yml"
-        folder = self.folder / "ansible_collections/nimctl/multinode/playbooks/stages"
-        playbook.write_text("".join(f"- import_playbook: {folder}/{stage}.yml\n" for stage in stages))
+        playbook.write_text(text)
         (self.folder / "ansible.cfg").write_text(f"[defaults]\ncollections_path={self.folder}\n")
         done = subprocess.run(
             [str(BIN / "ansible-playbook"), str(playbook), "-i", str(self.inventory), *arguments],

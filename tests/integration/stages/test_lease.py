@@ -76,3 +76,27 @@ def test_check_mode_looks_on_while_somebody_else_works(cluster):
     done = cluster.play("begin", arguments=("--check",))
     assert done.code == 0, done.said
     assert "eve@other" in done.said
+
+
+BATCH = """
+- hosts: node3
+  gather_facts: false
+  tasks:
+    - include_tasks: {stages}/rollout_change.yml
+      vars: {{nimctl_rollout_tasks: {stages}/keep.yml}}
+"""
+
+
+def test_a_batch_of_a_rollout_renews_the_lease_of_its_nodes(cluster):
+    cluster.held("node3", left=-1)
+    done = cluster.run(BATCH.format(stages=cluster.stages))
+    assert done.code == 0, done.said
+    assert 1.9 < (cluster.lease("node3")["expires"] - time.time()) / 3600 <= 2
+    assert "rank_state" in {name for name, _, _ in done.calls}
+
+
+def test_a_batch_does_not_begin_on_a_node_that_another_run_has_come_to_hold(cluster):
+    cluster.held("node3")
+    done = cluster.run(BATCH.format(stages=cluster.stages))
+    assert "eve@other" in done.said
+    assert done.calls == []
