@@ -28,6 +28,7 @@ VERBS: tuple[str, ...] = (
     "test",
     "drain",
     "undrain",
+    "replace",
     "destroy",
     "lab",
     "env",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from nimctl.cli import running
 from nimctl.cli.app import FormatOption, InventoryOption, messages, print_json
+from nimctl.cli.drain import described
 from nimctl.cli.options import (
     DEFAULT_RUNS,
+    AllowGapOption,
     AnsibleArguments,
     LimitOption,
     RunDirOption,
@@ -18,6 +21,8 @@ from nimctl.cli.options import (
     show_notes,
 )
 from nimctl.resolve import check_runnable
+from nimctl.rollout import batches, window
+from nimctl.rollout.replicas import check_known
 from nimctl.run import secrets, session
 from nimctl.run.target import Endpoint, Target, load
 
@@ -31,11 +36,31 @@ def provision(
     inventory: InventoryOption,
     limit: LimitOption = None,
     check: Annotated[bool, typer.Option("--check", help="Change nothing, only predict.")] = False,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|PERCENT",
+            help="Nodes that leave service at the same time, after one canary; default: 25%.",
+        ),
+    ] = None,
+    max_fail: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Nodes that may fail before no batch begins; default: 0."),
+    ] = None,
+    start_nothing_after: Annotated[
+        str | None,
+        typer.Option(metavar="HH:MM", help="No batch begins after this time of day, local to this machine."),
+    ] = None,
+    allow_gap: AllowGapOption = None,
     output: FormatOption = "text",
     run_dir: RunDirOption = DEFAULT_RUNS,
     arguments: AnsibleArguments = None,
 ) -> None:
     """Make the nodes match the description and start its deployments.
+
+    Nodes whose change ranks do not survive leave service in batches where the description has `reboot_ok:
+    true`: drained, changed, rebooted, verified and given back before the next. A deployment keeps a serving
+    replica unless --allow-gap names it. What does not begin waits, and the next run goes on with it.
 
     The description is checked before any node is contacted. Exit codes: 0 done, 1 failed, 2 rejected and
     nothing touched, 3 done but something is pending, 130 stopped by Ctrl-C.
@@ -47,7 +72,14 @@ def provision(
     check_runnable(target.placement)
     secrets.check(target.placement, target.limited(limit))
     outcome = running.run(
-        "provision", "site", target, limit=limit, arguments=words, runs=run_dir, check=check
+        "provision",
+        "site",
+        target,
+        limit=limit,
+        arguments=words,
+        runs=run_dir,
+        check=check,
+        variables=window_variables(target, batch, max_fail, start_nothing_after, allow_gap),
     )
     session.conclude(outcome, messages)
     serves = outcome.exit_code == 0 and not check
@@ -56,6 +88,32 @@ def provision(
     elif serves:
         show_endpoints(target)
     raise typer.Exit(outcome.exit_code)
+
+
+def window_variables(
+    target: Target,
+    batch: str | None,
+    max_fail: int | None,
+    start_nothing_after: str | None,
+    allow_gap: list[str] | None,
+) -> dict[str, object]:
+    """The options of a change window as variables of the playbook.
+
+    Raises:
+        RejectedError: one of them cannot be.
+    """
+    if batch is not None:
+        batches.size_of(batch, len(target.nodes))
+    if start_nothing_after is not None:
+        window.deadline(start_nothing_after, datetime.now())
+    check_known(described(target), allow_gap or [])
+    given = {
+        "nimctl_batch": batch,
+        "nimctl_max_fail": max_fail,
+        "nimctl_start_nothing_after": start_nothing_after,
+        "nimctl_allow_gap": allow_gap or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def endpoints(target: Target) -> list[dict[str, object]]:

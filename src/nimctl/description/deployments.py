@@ -104,7 +104,7 @@ def _check_hosts(
     if len(set(hosts)) < len(hosts):
         twice = [host for host, count in Counter(hosts).items() if count > 1]
         findings.add(at, f"found {_names(twice)} twice, expected each node once")
-    absent = [host for host in hosts if entries[nodes.entry_of[host]].state == "absent"]
+    absent = [host for host in hosts if host in nodes.absent]
     if absent:
         findings.add(at, f"found {_names(absent)}, whose state is absent, expected nodes that stay")
     _check_gpus_of_hosts(where, deployment, hosts, entries, nodes, findings)

@@ -292,6 +292,9 @@ class NodeEntry(Strict):
     state: Literal["present", "absent"] = Field(
         "present", description="absent: its ranks are removed, before it leaves the file"
     )
+    absent: NodeSet | None = Field(
+        None, description="Those of the hosts that are absent, where the others stay"
+    )
 
 
 class Storage(Strict):

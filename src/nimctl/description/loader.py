@@ -154,7 +154,6 @@ def _used(tables: Hardware, entries: Mapping[int, NodeEntry]) -> dict[str, Any]:
 def _nodes(entries: Mapping[int, NodeEntry], expanded: nodes.Nodes) -> Iterable[Node]:
     for index, machines in expanded.machines.items():
         entry = entries[index]
-        absent = entry.state == "absent"
         model = entry.gpu.model if entry.gpu.count else None
         fabrics: Sequence[NodeFabric | None] = [None] * len(machines.names)
         if entry.fabric is not None:
@@ -167,4 +166,5 @@ def _nodes(entries: Mapping[int, NodeEntry], expanded: nodes.Nodes) -> Iterable[
                 for address in machines.fabric_addresses or nowhere
             ]
         for name, address, node_fabric in zip(machines.names, machines.addresses, fabrics, strict=True):
+            absent = name in expanded.absent
             yield Node(name, address, model, entry.gpu.count, node_fabric, absent, index)

@@ -28,7 +28,7 @@ class Machines:
 
 @dataclass(slots=True)
 class Nodes:
-    """Every entry expanded; ``entry_of`` maps each name to its entry.
+    """Every entry expanded; ``entry_of`` maps each name to its entry, ``absent`` are those that leave.
 
     ``complete`` is False where some names are not known because their entry is wrong: whoever refers to
     a node then gets the benefit of the doubt. ``unsure`` are the entries whose GPU count is wrong,
@@ -36,6 +36,7 @@ class Nodes:
     """
 
     machines: dict[int, Machines] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
     entry_of: dict[str, int] = field(default_factory=dict)
     complete: bool = True
     unsure: set[int] = field(default_factory=set)
@@ -65,6 +66,7 @@ def check(entries: Mapping[int, NodeEntry], hardware: Hardware, findings: Findin
             nodes.refused.update(_check_names((*where, "hosts"), names, seen_names, findings))
             for name in names:
                 nodes.entry_of.setdefault(name, index)
+            nodes.absent |= _absent(where, entry, names, findings)
             nodes.machines[index] = _machines(where, entry, names, seen_addresses, findings)
         if findings.has((*where, "gpu")) or findings.has((*where, "gpu", "count")):
             nodes.unsure.add(index)
@@ -72,6 +74,20 @@ def check(entries: Mapping[int, NodeEntry], hardware: Hardware, findings: Findin
         if entry.fabric is not None:
             _check_fabric((*where, "fabric"), entry.fabric, hardware, findings)
     return nodes
+
+
+def _absent(where: Field, entry: NodeEntry, names: list[str], findings: Findings) -> set[str]:
+    """The nodes of an entry that leave."""
+    if entry.state == "absent":
+        return set(names)
+    if entry.absent is None:
+        return set()
+    at = (*where, "absent")
+    leaving = _expand(at, entry.absent, nodeset.MAX_NAMES, findings) or []
+    unknown = [name for name in leaving if name not in names]
+    if unknown:
+        findings.add(at, f"found {_quoted(unknown)}, expected some of the hosts of this entry")
+    return set(leaving) & set(names)
 
 
 def _machines(
