@@ -6,6 +6,13 @@ BASE = "nvidia-container-toolkit-base"
 VERSIONS = {"node1": "1.19.1-1", "node2": "1.20.0-1"}
 ENGINES = {"node1": "podman", "node2": "docker"}
 IMAGE = "nimctl-gpu-test"
+# An image of two programs and their libraries: no registry is needed.
+IMPORT = """set -eu
+ldd /usr/bin/sleep /usr/bin/dd | grep -o '/lib[^ ]*' | sort -u > /tmp/libraries
+tar --dereference --hard-dereference -cf /tmp/image.tar -T /tmp/libraries /usr/bin/sleep /usr/bin/dd
+{engine} import /tmp/image.tar {image}
+rm /tmp/image.tar /tmp/libraries
+"""
 
 
 def name(host):
@@ -47,11 +54,7 @@ def test_the_hook_of_an_earlier_toolkit_is_gone(root):
 
 def test_a_container_keeps_its_gpu_when_systemd_reads_its_configuration_anew(root):
     engine = ENGINES[name(root)]
-    root.check_output(
-        'sh -c \'ldd /usr/bin/sleep /usr/bin/dd | grep -o "/[^ :]*" | sort -u > /tmp/libraries &&'
-        " tar --dereference -cf /tmp/image.tar -T /tmp/libraries /usr/bin/sleep /usr/bin/dd 2>/dev/null &&"
-        f" {engine} import /tmp/image.tar {IMAGE} >/dev/null'"
-    )
+    root.check_output("sh -c %s", IMPORT.format(engine=engine, image=IMAGE))
     root.check_output(
         f"{engine} run -d --name gpu --net=none --device nvidia.com/gpu=3 {IMAGE} /usr/bin/sleep 600"
     )
