@@ -21,8 +21,7 @@ def test_the_commands_of_verbs_are_there(root):
 def test_modules_are_loaded_at_boot(root):
     text = root.file("/etc/modules-load.d/50-nimctl-rdma.conf").content_string
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    verbs = ["ib_uverbs", "rdma_ucm", "ib_umad", "ib_ipoib"]
-    assert lines == ([*verbs, "rdma_rxe"] if soft(root) else verbs)
+    assert lines == ["ib_uverbs", "rdma_ucm", *(["rdma_rxe"] if soft(root) else ["ib_umad", "ib_ipoib"])]
 
 
 def test_soft_roce_starts_with_the_node_and_not_in_a_container(root):
