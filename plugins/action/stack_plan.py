@@ -26,6 +26,7 @@ from ansible_collections.nimctl.multinode.plugins.plugin_utils.role_questions im
 
 PROBE = "nimctl.multinode.host_probe"
 OFFERS = "nimctl.multinode.package_offers"
+ENDPOINTS = "nimctl.multinode.endpoints"
 
 
 class ActionModule(ActionBase):
@@ -114,7 +115,10 @@ class ActionModule(ActionBase):
             asked = {"repository": asdict(repository), "names": list(names)}
             return dict(self._on_host(OFFERS, asked, variables)["offers"])
 
-        return ask_until_planned(layer, probed, settings, context, offers, plans=plans, tables=tables)
+        planned = ask_until_planned(layer, probed, settings, context, offers, plans=plans, tables=tables)
+        if planned.values.get("reach"):
+            self._on_host(ENDPOINTS, {"endpoints": planned.values["reach"]}, variables)
+        return planned
 
     def _folder(self, variables: dict[str, Any]) -> Path | None:
         """The folder of the description, whose stack.yml may have rows of the user's own."""

@@ -1,0 +1,74 @@
+"""Storage that is each node's own: a folder of its disk, or a file system that somebody else mounts.
+
+What somebody else mounts is never changed, in whatever mode; it has to be there and to answer.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from nimctl.description.document import Storage
+from nimctl.stack.host import Host, Mount
+from nimctl.stack.plan import LayerPlan, Question, RefusedError
+
+LAYER = "storage_local"
+
+
+def plan(question: Question) -> LayerPlan:
+    """The folders to make, after all that should be mounted was found. Raises RefusedError."""
+    entries = [entry for entry in question.settings if entry.mode != "ignore"]
+    if not entries:
+        return LayerPlan(LAYER, {"steps": "ignore"})
+    wrong = [
+        reason for entry in entries if entry.kind == "existing" for reason in check(entry, question.host)
+    ]
+    if wrong:
+        raise RefusedError("; ".join(wrong))
+    folders = [
+        {"path": entry.mount, "mode": "0755"}
+        for entry in entries
+        if entry.kind == "local" and entry.mode == "managed"
+    ]
+    values: dict[str, Any] = {"steps": "managed" if folders else "verify", "folders": folders}
+    return LayerPlan(LAYER, values, notes=_on_root_disk(entries, question.host))
+
+
+def check(entry: Storage, host: Host) -> list[str]:
+    """What is wrong with a file system that somebody else mounts."""
+    here = [mount for mount in host.mounts if mount.target == entry.mount]
+    if not here:
+        return [
+            f"storage {entry.mount}: found no file system mounted there, expected one (kind: existing). "
+            "Mount it, or describe it as a kind that is managed"
+        ]
+    mount = here[-1]
+    if mount.answers is False:
+        return [
+            f"storage {entry.mount}: found {mount.source} ({mount.type}) mounted there, "
+            "but it does not answer. Is its server up?"
+        ]
+    missing = [option for option in entry.options if option not in mount.options]
+    # An automount point has the options of what it mounts only after the first use.
+    if missing and mount.type != "autofs":
+        return [
+            f"storage {entry.mount}: found it mounted without {', '.join(missing)}, expected these options"
+        ]
+    return []
+
+
+def _on_root_disk(entries: list[Storage], host: Host) -> tuple[str, ...]:
+    return tuple(
+        f"{entry.mount} lies on the root file system, with all that is written there; "
+        "a disk of its own is better."
+        for entry in entries
+        if entry.kind == "local" and _above(entry.mount, host) == "/"
+    )
+
+
+def _above(path: str, host: Host) -> str:
+    """The mount point that a path lies on; empty where the probe found none."""
+    over: list[Mount] = [
+        mount for mount in host.mounts if PurePosixPath(path).is_relative_to(PurePosixPath(mount.target))
+    ]
+    return max((mount.target for mount in over), key=len, default="")

@@ -1,0 +1,45 @@
+"""Folders of a node, and file systems that somebody else mounts."""
+
+import pytest
+
+from nimctl.description.document import Storage
+from nimctl.stack.host import Host, Mount
+from nimctl.stack.layers import storage_local
+from nimctl.stack.plan import Question, RefusedError
+
+ROOT = Mount(source="/dev/sda1", target="/", type="ext4")
+SHARE = Mount(source="weka/x", target="/models", type="wekafs", options=("ro", "noatime"))
+
+
+def plan(*mounts, **fields):
+    entry = Storage(**{"kind": "existing", "mount": "/models", **fields})
+    return storage_local.plan(Question(Host(mounts=(ROOT, *mounts)), (entry,)))
+
+
+def test_what_is_mounted_and_answers_is_left_alone():
+    assert plan(SHARE, options=["ro"]).values == {"steps": "verify", "folders": []}
+
+
+@pytest.mark.parametrize(
+    ("mounts", "fields", "reason"),
+    [
+        ((), {}, "no file system mounted there"),
+        ((SHARE.model_copy(update={"answers": False}),), {}, "does not answer"),
+        ((SHARE,), {"options": ["ro", "nodev"]}, "without nodev"),
+    ],
+)
+def test_what_is_not_as_described_is_refused(mounts, fields, reason):
+    with pytest.raises(RefusedError, match=reason):
+        plan(*mounts, **fields)
+
+
+def test_a_local_folder_is_made_and_the_root_disk_pointed_out():
+    planned = plan(kind="local", mount="/nvme/models")
+    assert planned.values["folders"] == [{"path": "/nvme/models", "mode": "0755"}]
+    assert "root file system" in planned.notes[0]
+    nvme = Mount(source="/dev/nvme0n1", target="/nvme", type="xfs")
+    assert plan(nvme, kind="local", mount="/nvme/models").notes == ()
+
+
+def test_what_is_ignored_is_not_looked_at():
+    assert plan(mode="ignore").values == {"steps": "ignore"}
