@@ -141,7 +141,8 @@ class Apt:
 
     def needless_without(self, names: list[str], brought: list[str]) -> list[str]:
         """Those of ``brought`` that nobody needs or has asked for once ``names`` are gone."""
-        gone = self._removed_by("--auto-remove", *names)
+        # apt keeps what any package merely suggests, as mount does nfs-common.
+        gone = self._removed_by("--option=APT::AutoRemove::SuggestsImportant=false", "--auto-remove", *names)
         return [name for name in brought if name in gone and name not in names]
 
     def takes_along(self, names: list[str]) -> list[str]:

@@ -12,8 +12,9 @@ from ansible_collections.nimctl.multinode.plugins.modules import packages
 class AptNode:
     """Installed packages, what each needs, and which of them somebody has asked for."""
 
-    def __init__(self, needs, asked_for):
+    def __init__(self, needs, asked_for, suggests=()):
         self.needs = dict(needs)
+        self.suggests = set(suggests)
         self.asked_for = set(asked_for)
         self.purged = []
 
@@ -22,7 +23,8 @@ class AptNode:
             rows = [f"{name}\tinstalled\t1" for name in command[3:] if name in self.needs]
             return (0, "\n".join(rows), "")
         names = command[command.index("purge") + 1 :]
-        gone = self.without({name for name in names if name != "--auto-remove"}, "--auto-remove" in names)
+        kept = set() if "--option=APT::AutoRemove::SuggestsImportant=false" in names else self.suggests
+        gone = self.without({name for name in names if name[:2] != "--"}, "--auto-remove" in names) - kept
         if "--simulate" not in command:
             self.purged.append(names)
             for name in gone:
@@ -54,6 +56,11 @@ def node(*asked_for, **needs):
 
 def test_a_dependency_goes_with_the_package_that_brought_it():
     assert removable(Apt(node()), ["podman"], ["conmon"]) == ["podman", "conmon"]
+
+
+def test_a_dependency_that_another_package_merely_suggests_goes_as_well():
+    suggested = AptNode(NEEDS, {"podman", "libc6"}, suggests={"conmon"})
+    assert removable(Apt(suggested), ["podman"], ["conmon"]) == ["podman", "conmon"]
 
 
 def test_orphans_of_others_stay():
