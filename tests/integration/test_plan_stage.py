@@ -77,12 +77,36 @@ def test_one_old_gpu_stops_the_run_on_every_node_before_the_first_change(run, tm
     assert not (tmp_path / "inventory" / "cluster.lock.yml").exists()
 
 
-def test_what_all_nodes_choose_is_locked_once(run, tmp_path):
-    code, said, touched = run("580", old1="v100-x4", old2="v100-x4", new="l40s-pcie-x4")
-    assert code == 0, said
-    assert touched.exists()
-    lock = tmp_path / "inventory" / "cluster.lock.yml"
+SETTLE = """\
+- name: Settle
+  hosts: nim_nodes
+  gather_facts: false
+  tasks:
+    - name: Lock what was chosen
+      nimctl.multinode.stack_settle: {results: planned}
+      run_once: true
+"""
+
+
+def test_what_all_nodes_choose_is_locked_once(tmp_path):
+    folder = tmp_path / "inventory"
+    (folder / "group_vars").mkdir(parents=True)
+    (folder / "cluster.yml").write_text(CLUSTER.replace("BRANCH", "580").replace("MODEL", "h100-sxm"))
+    (tmp_path / "settle.yml").write_text(SETTLE)
+
+    def settle(version: str, *arguments: str) -> str:
+        planned = {"planned": {"plans": {"driver": {"version": version}}, "refused": []}}
+        (folder / "group_vars" / "nim_nodes.json").write_text(json.dumps(planned))
+        command = [ROOT / ".venv/bin/ansible-playbook", "-i", folder, tmp_path / "settle.yml", *arguments]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    lock = folder / "cluster.lock.yml"
+    assert "changed=1" in settle("580.126.20", "--check")
+    assert not lock.exists()
+    assert "changed=1" in settle("580.126.20")
     first = lock.read_text()
-    assert 'driver: {version: "580.' in first
-    run("580", old1="v100-x4", old2="v100-x4", new="l40s-pcie-x4")
+    assert 'driver: {version: "580.126.20"}' in first
+    assert "changed=1" not in settle("580.178.04")
     assert lock.read_text() == first

@@ -44,7 +44,7 @@ def diff(
     run_dir: RunDirOption = DEFAULT_RUNS,
     arguments: AnsibleArguments = None,
 ) -> None:
-    """Show per node what `nimctl provision` would change now, and which ranks it would restart.
+    """Show per node what `nimctl provision` would change, what that costs, and which ranks it would restart.
 
     Runs the whole site in check mode: nothing is changed. Exit codes: 0 done, whether or not there is a
     difference (see --exit-code), 1 the check failed on a node, 2 rejected.
@@ -94,6 +94,7 @@ def summary(target: Target, found: list[NodeDifference], outcome: session.Outcom
                 "cost": "unknown" if node.node in unknown else node.cost,
                 "changes": [asdict(change) for change in node.changes],
                 "ranks": [asdict(rank) for rank in node.ranks],
+                "layers": [asdict(layer) for layer in node.layers],
             }
             for node in found
         ],
@@ -124,7 +125,7 @@ def show(found: list[NodeDifference], details: bool, unknown: frozenset[str] = f
             console.print(f"[green]{escape(names)}[/]: no difference")
             continue
         cost = nodes[0].cost
-        console.print(f"[bold]{escape(names)}[/]: cost [{'red' if cost == 'restart' else 'green'}]{cost}[/]")
+        console.print(f"[bold]{escape(names)}[/]: cost [{'green' if cost == 'none' else 'red'}]{cost}[/]")
         for line in lines:
             console.print(f"  {line}")
     actions = Counter(rank.action for node in found for rank in node.ranks)
@@ -141,6 +142,10 @@ def show(found: list[NodeDifference], details: bool, unknown: frozenset[str] = f
 
 def _lines(node: NodeDifference, details: bool) -> list[str]:
     lines = []
+    for layer in node.layers:
+        color = "green" if layer.cost == "none" else "red"
+        lines += [f"[{color}]{layer.cost}[/]  {layer.layer}: {escape(text)}" for text in layer.will]
+        lines += [f"[yellow]waits[/]  {layer.layer}: {escape(text)}" for text in layer.pending]
     for change in node.changes:
         things = f": {', '.join(change.what)}" if change.what else ""
         lines.append(f"[yellow]change[/]  {escape(change.task + things)}")

@@ -11,8 +11,10 @@ from rich.console import Console
 
 from nimctl.cli.app import messages
 from nimctl.errors import NimctlError, RejectedError
+from nimctl.run import collection
 from nimctl.run.session import RUNS
 from nimctl.run.target import Target, load
+from nimctl.stack.coverage import without_role
 
 RunDirOption = Annotated[
     Path, typer.Option("--run-dir", help="Folder for run records.", show_default=True, file_okay=False)
@@ -124,5 +126,6 @@ def nodes_and_arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def show_notes(target: Target) -> None:
     """Print the remarks on a placement, such as an inferred contract."""
-    for note in target.placement.notes:
+    uncovered = without_role(target.placement, collection.find().root)
+    for note in (*target.placement.notes, *uncovered):
         messages.print(f"note: {note}", style="dim", markup=False, soft_wrap=True)

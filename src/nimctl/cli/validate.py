@@ -14,6 +14,8 @@ from nimctl.description.named_files import missing
 from nimctl.errors import DescriptionError, Problem, RejectedError, field_name
 from nimctl.inventory import read
 from nimctl.placement import Placement
+from nimctl.run import collection
+from nimctl.stack.coverage import without_role
 
 CONTRACTS = "contracts"
 """The folder beside a description in which a user's own contracts lie."""
@@ -104,7 +106,7 @@ def summary(placement: Placement) -> dict[str, Any]:
             }
             for deployment in cluster.deployments
         ],
-        "notes": [*placement.notes, *missing(cluster)],
+        "notes": [*placement.notes, *missing(cluster), *without_role(placement, collection.find().root)],
         "problems": [],
     }
 

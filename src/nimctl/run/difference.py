@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nimctl.run.events import Event
+from nimctl.stack.plan import COSTS, Cost
 
 RANKS_MODULE = "nimctl.multinode.ranks"
 STATE_MODULE = "nimctl.multinode.rank_state"
 STOPPED = "it does not run"
 """What the module says of a rank that has to be started, not restarted."""
 
-Cost = Literal["none", "restart"]
+PLAN_MODULE = "nimctl.multinode.stack_plan"
 Action = Literal["start", "restart", "remove"]
 
 
@@ -38,6 +39,16 @@ class RankChange:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LayerChange:
+    """What would happen to one layer of the host stack: in sentences, what that costs, what waits."""
+
+    layer: str
+    cost: Cost
+    will: tuple[str, ...]
+    pending: tuple[str, ...]
+
+
 @dataclass
 class NodeDifference:
     """Everything that would change on one node."""
@@ -45,16 +56,21 @@ class NodeDifference:
     node: str
     changes: list[Change] = field(default_factory=list)
     ranks: list[RankChange] = field(default_factory=list)
+    layers: list[LayerChange] = field(default_factory=list)
 
     @property
     def cost(self) -> Cost:
-        """What the change costs those who use the node: nothing, or ranks that stop serving for a while."""
-        return "restart" if any(rank.action != "start" for rank in self.ranks) else "none"
+        """What the change costs those who use the node, the highest of its parts.
+
+        Nothing, ranks that stop serving for a while, a node without ranks for a while, or a reboot.
+        """
+        restarts: Cost = "restart" if any(rank.action != "start" for rank in self.ranks) else "none"
+        return max((restarts, *(layer.cost for layer in self.layers)), key=COSTS.index)
 
     @property
     def differs(self) -> bool:
         """Whether anything would change."""
-        return bool(self.changes or self.ranks)
+        return bool(self.changes or self.ranks or self.layers)
 
 
 class Collector:
@@ -75,6 +91,9 @@ class Collector:
             for name in event.result.get("removed") or []:
                 reason = "it is not in the description"
                 node.ranks.append(RankChange(name, name.rpartition("-")[0], "remove", reason))
+        if event.action == PLAN_MODULE and "plans" in event.result:
+            # The plan of all layers comes before any change; those that roles make later say the same.
+            node.layers = node.layers or layer_changes(event.result["plans"])
         if event.action == STATE_MODULE:
             # Said rank by rank, with the reason, instead of as a task that changes something.
             self._moved.setdefault(event.host, set()).update(event.result.get("names") or [])
@@ -101,6 +120,15 @@ class Collector:
                 self._nodes[host].ranks.append(RankChange(name, replica, action, reason))
         self._moved = {}
         return list(self._nodes.values())
+
+
+def layer_changes(plans: Mapping[str, Mapping[str, Any]]) -> list[LayerChange]:
+    """The layers that would change or that wait for something, from a result of ``stack_plan``."""
+    return [
+        LayerChange(layer, plan["cost"], tuple(plan["will"]), tuple(plan["pending"]))
+        for layer, plan in plans.items()
+        if plan["will"] or plan["pending"]
+    ]
 
 
 def what(result: Mapping[str, Any]) -> tuple[str, ...]:

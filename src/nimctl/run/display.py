@@ -54,6 +54,8 @@ def say(console: Console, note: Note, *, check: bool, stamp: str = "") -> None:
         console.print(f"{lead}[bold]{escape(note.stage)}[/]", soft_wrap=True)
     elif note.kind == "changed":
         console.print(f"{lead}  [yellow]{verb}[/] {escape(where)}: {escape(note.task)}", soft_wrap=True)
+    elif note.kind == "will":
+        console.print(f"{lead}  [cyan]will[/] {escape(where)}: {escape(note.text)}", soft_wrap=True)
     elif note.kind == "retry":
         console.print(f"{lead}  [dim]waiting {escape(where)}: {escape(note.task)}[/]", soft_wrap=True)
     elif note.kind == "warning":
@@ -116,7 +118,7 @@ class Terminal:
         """Take over the state; the table shows it at the next redraw."""
         self._progress = progress
         for note in notes:
-            if note.kind in ("failed", "warning"):
+            if note.kind in ("failed", "warning", "will"):
                 say(self._console, note, check=self._check)
 
     def _render(self) -> RenderableType:

@@ -12,6 +12,7 @@ from nimctl.run.names import fold
 
 CONTROLLER = "localhost"
 OWN_MODULES = "nimctl.multinode."
+PLAN_MODULE = "nimctl.multinode.stack_plan"
 SUMMARY = "nimctl.multinode.pending"
 State = Literal["waiting", "working", "ok", "failed", "unreachable"]
 
@@ -72,7 +73,7 @@ class Change:
 class Note:
     """Something to say while the run goes on: a stage began, a task changed nodes or failed, a warning."""
 
-    kind: Literal["stage", "changed", "failed", "retry", "warning"]
+    kind: Literal["stage", "will", "changed", "failed", "retry", "warning"]
     stage: str = ""
     task: str = ""
     text: str = ""
@@ -101,6 +102,7 @@ class Progress:
         self._clock = clock
         self._changed: dict[str, tuple[str, dict[str, Any]]] = {}
         self._failed: dict[tuple[str, bool], list[str]] = {}
+        self._will: dict[str, list[str]] = {}
 
     @property
     def contacted(self) -> bool:
@@ -166,6 +168,10 @@ class Progress:
             if event.action.startswith(OWN_MODULES) and event.action != SUMMARY:
                 for reason in event.result.get("pending") or []:
                     self._pending.setdefault(str(reason), []).append(event.host)
+            if event.action == PLAN_MODULE:
+                for layer, plan in (event.result.get("plans") or {}).items():
+                    for sentence in plan["will"]:
+                        self._will.setdefault(f"{layer}: {sentence}", []).append(event.host)
             if event.changed:
                 node.changed += 1
                 self._changed[event.host] = (event.action, dict(event.result))
@@ -186,7 +192,10 @@ class Progress:
         return []
 
     def _flush(self) -> list[Note]:
-        notes = []
+        notes = [
+            Note("will", self.stage, self.task, text, tuple(hosts)) for text, hosts in self._will.items()
+        ]
+        self._will = {}
         if self._changed:
             action = next(iter(self._changed.values()))[0]
             results = {host: result for host, (_, result) in self._changed.items()}

@@ -75,3 +75,44 @@ def test_what_modules_say():
     assert what({"rc": 0}) == ()
     assert diff_text({"diff": {"prepared": "+x\n"}}) == "+x"
     assert diff_text({}) == ""
+
+
+PLAN = "nimctl.multinode.stack_plan"
+
+
+def planned(host, **layers):
+    plans = {
+        layer: {"version": "", "will": will, "cost": cost, "pending": pending, "notes": []}
+        for layer, (cost, will, pending) in layers.items()
+    }
+    return ok(host, PLAN, plans=plans, refused=[])
+
+
+def test_a_layer_of_the_stack_costs_what_its_plan_says():
+    found = collect(
+        planned(
+            "node1",
+            tuning=("none", ["raise net.core.rmem_max"], []),
+            driver=("reboot", ["install 580.178.04"], ["a reboot"]),
+            nccl=("none", [], []),
+        ),
+        planned("node2", container_toolkit=("restart", ["enable CDI"], [])),
+    )
+    assert [layer.layer for layer in found["node1"].layers] == ["tuning", "driver"]
+    assert found["node1"].cost == "reboot"
+    assert found["node1"].layers[1].pending == ("a reboot",)
+    assert found["node2"].cost == "restart"
+
+
+def test_a_stack_that_is_as_wanted_is_no_difference():
+    found = collect(planned("node1", driver=("none", [], [])))
+    assert not found["node1"].differs
+    assert found["node1"].cost == "none"
+
+
+def test_the_plan_of_a_role_does_not_take_the_place_of_that_of_the_node():
+    found = collect(
+        planned("node1", driver=("drain", ["install 580.178.04"], [])),
+        ok("node1", PLAN, plan={}, will=[], cost="none", pending=[]),
+    )
+    assert found["node1"].cost == "drain"

@@ -216,3 +216,14 @@ def test_the_summary_at_the_end_adds_nothing_to_what_waits():
         result = {"pending": [reason]}
         progress.apply(Event("ok", host="node1", action=f"nimctl.multinode.{action}", result=result))
     assert progress.pending == ["node1: waits"]
+
+
+def test_what_the_stack_will_do_is_said_once_for_all_nodes():
+    plans = {
+        "driver": {"will": ["install 580.178.04"], "cost": "drain", "pending": [], "version": "", "notes": []}
+    }
+    progress = Progress(["n1", "n2"])
+    for host in ("n1", "n2"):
+        progress.apply(Event("ok", host=host, action="nimctl.multinode.stack_plan", result={"plans": plans}))
+    (note,) = progress.apply(Event("task", task="Next"))
+    assert (note.kind, note.text, note.nodes) == ("will", "driver: install 580.178.04", ("n1", "n2"))

@@ -170,6 +170,7 @@ def test_diff_as_json(inventory, reports):
         "cost": "none",
         "changes": [{"stage": "Deploy", "task": "Define", "what": ["/etc/x"], "diff": ""}],
         "ranks": [],
+        "layers": [],
     }
 
 
