@@ -69,7 +69,7 @@ def work(module: AnsibleModule) -> None:
     gone = [path for path in gone if Path(path).is_dir() and not _keeps(path, gone)]
     if not module.check_mode:
         for path in changed:
-            made += [folder for folder in make_folders(Path(path)) if folder not in made]
+            made = [*made, *(folder for folder in make_folders(Path(path)) if folder not in made)]
             record.save({"folders": made})
             Path(path).chmod(int(wanted[path]["mode"], 8))
             os.chown(path, wanted[path]["uid"], wanted[path]["uid"])
