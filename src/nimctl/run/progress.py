@@ -164,14 +164,9 @@ class Progress:
         elif event.kind == "ok":
             node.ok += 1
             node.state = "ok"
-            # The summary at the end says again what was said on each node.
-            if event.action.startswith(OWN_MODULES) and event.action != SUMMARY:
+            if event.action.startswith(OWN_MODULES):
                 for reason in event.result.get("pending") or []:
-                    self._pending.setdefault(str(reason), []).append(event.host)
-            if event.action == PLAN_MODULE:
-                for layer, plan in (event.result.get("plans") or {}).items():
-                    for sentence in plan["will"]:
-                        self._will.setdefault(f"{layer}: {sentence}", []).append(event.host)
+                    self._note_pending(event, str(reason))
             if event.changed:
                 node.changed += 1
                 self._changed[event.host] = (event.action, dict(event.result))
@@ -190,6 +185,15 @@ class Progress:
                 event.host
             )
         return []
+
+    def _note_pending(self, event: Event, reason: str) -> None:
+        """Once for each node: the summary at the end says again, with the node before it, what nodes said."""
+        host = event.host
+        if event.action == SUMMARY:
+            host, _, reason = reason.partition(": ")
+        hosts = self._pending.setdefault(reason, [])
+        if host not in hosts:
+            hosts.append(host)
 
     def _flush(self) -> list[Note]:
         notes = [
