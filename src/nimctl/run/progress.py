@@ -167,6 +167,10 @@ class Progress:
             if event.action.startswith(OWN_MODULES):
                 for reason in event.result.get("pending") or []:
                     self._note_pending(event, str(reason))
+            if event.action == PLAN_MODULE:
+                for layer, plan in (event.result.get("plans") or {}).items():
+                    for sentence in plan["will"]:
+                        self._will.setdefault(f"{layer}: {sentence}", []).append(event.host)
             if event.changed:
                 node.changed += 1
                 self._changed[event.host] = (event.action, dict(event.result))
