@@ -5,7 +5,8 @@ DOCUMENTATION = r"""
 module: folders
 short_description: Have folders on a node, and remember which were made
 description:
-  - Makes folders that are missing, and gives them their permissions and owner.
+  - Makes folders that are missing, and gives them their permissions and owner. A folder that somebody else
+    made keeps its own.
   - A folder that is no longer wanted goes if it was made by this owner and is empty; one with something in it
     stays.
 version_added: 0.2.0
@@ -63,14 +64,21 @@ def work(module: AnsibleModule) -> None:
     record = Record(module.params["owner"], "folders_of_roles")
     made = list(record.content.get("folders", []))
     wanted = {entry["path"]: entry for entry in module.params["folders"]}
-    changed = [path for path, entry in wanted.items() if _differs(path, entry)]
+    changed = [path for path, entry in wanted.items() if _differs(path, entry, made)]
     table = mounted(MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape"))
-    gone = [path for path in reversed(made) if not _below_any(path, wanted) and at(path, table) is None]
-    gone = [path for path in gone if Path(path).is_dir() and not _keeps(path, gone)]
+    gone = []
+    # Innermost first: a folder goes with those in it, and stays where one of them stays.
+    for path in sorted(made, key=len, reverse=True):
+        free = not _below_any(path, wanted) and at(path, table) is None
+        if free and Path(path).is_dir() and not _keeps(path, gone):
+            gone.append(path)
     if not module.check_mode:
         for path in changed:
-            made = [*made, *(folder for folder in make_folders(Path(path)) if folder not in made)]
+            missing = [str(each) for each in (Path(path), *Path(path).parents) if not each.exists()]
+            made = [*made, *(folder for folder in reversed(missing) if folder not in made)]
+            # Before, so that an interrupted run leaves no folder that nobody remembers.
             record.save({"folders": made})
+            make_folders(Path(path))
             Path(path).chmod(int(wanted[path]["mode"], 8))
             os.chown(path, wanted[path]["uid"], wanted[path]["uid"])
         for path in gone:
@@ -80,11 +88,12 @@ def work(module: AnsibleModule) -> None:
     module.exit_json(changed=bool(changed or gone), paths=[*changed, *gone])
 
 
-def _differs(path: str, entry: dict) -> bool:
+def _differs(path: str, entry: dict, made: list) -> bool:
     if not os.path.lexists(path):
         return True
     uid = entry["uid"]
-    return not entry["mount_point"] and attributes(path) != (int(entry["mode"], 8), uid, uid)
+    ours = path in made and not entry["mount_point"]
+    return ours and attributes(path) != (int(entry["mode"], 8), uid, uid)
 
 
 def _below_any(path: str, wanted: dict) -> bool:

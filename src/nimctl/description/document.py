@@ -307,7 +307,8 @@ class Storage(Strict):
     export: ExportName | None = Field(None, description="nfs: exported path; lustre: /FSNAME")
     mount: AbsolutePath = Field(description="Where it is seen on the nodes")
     options: list[MountOption] = Field(
-        default_factory=list, description="Mount options, added to the defaults"
+        default_factory=list,
+        description="nfs, lustre: mount options, added to the defaults; existing: those it has to have",
     )
     mode: Mode = Field(
         "managed", description="managed: changed to match; verify: only checked; ignore: left alone"

@@ -65,7 +65,7 @@ _FIELDS_OF_KINDS: Mapping[str, tuple[str, ...]] = {
     "rdma": ("nfs",),
     "read_ahead_kib": ("nfs",),
     "automount": ("nfs", "lustre"),
-    "options": ("nfs", "lustre"),
+    "options": ("nfs", "lustre", "existing"),
     "packages": ("lustre",),
     "stripe_count": ("lustre",),
 }

@@ -19,11 +19,23 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def mount_unit(
-    what: str, where: str, kind: str, options: Sequence[str], *, after: Sequence[str], network: bool = False
+    what: str,
+    where: str,
+    kind: str,
+    options: Sequence[str],
+    *,
+    after: Sequence[str],
+    network: bool = False,
+    requires: Sequence[str] = (),
 ) -> str:
-    """A mount; the folder that systemd makes for it lets nobody but root write what would be hidden later."""
+    """A mount; the folder that systemd makes for it lets nobody but root write what would be hidden later.
+
+    ``after`` are units that it waits for, and ``requires`` such that it cannot be without.
+    """
     waits = [*(["network-online.target"] if network else []), *after]
-    order = f"After={' '.join(waits)}\nWants={' '.join(waits)}\n" if waits else ""
+    order = f"After={' '.join([*waits, *requires])}\n" if waits or requires else ""
+    order += f"Wants={' '.join(waits)}\n" if waits else ""
+    order += f"Requires={' '.join(requires)}\n" if requires else ""
     target = "remote-fs.target" if network else "local-fs.target"
     return (
         f"{MARK}[Unit]\nDescription=Model storage {where}\n{order}\n"

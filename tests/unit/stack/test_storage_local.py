@@ -35,7 +35,7 @@ def test_what_is_not_as_described_is_refused(mounts, fields, reason):
 
 def test_a_local_folder_is_made_and_the_root_disk_pointed_out():
     planned = plan(kind="local", mount="/nvme/models")
-    assert planned.values["folders"] == [{"path": "/nvme/models", "mode": "0755"}]
+    assert planned.values["folders"] == [{"path": "/nvme/models", "mode": "0755", "uid": 1000}]
     assert "root file system" in planned.notes[0]
     nvme = Mount(source="/dev/nvme0n1", target="/nvme", type="xfs")
     assert plan(nvme, kind="local", mount="/nvme/models").notes == ()

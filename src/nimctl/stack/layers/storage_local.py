@@ -13,6 +13,8 @@ from nimctl.stack.host import Host, Mount
 from nimctl.stack.plan import LayerPlan, Question, RefusedError
 
 LAYER = "storage_local"
+OWNER = 1000
+"""As whom the engines' containers run."""
 
 
 def plan(question: Question) -> LayerPlan:
@@ -26,7 +28,7 @@ def plan(question: Question) -> LayerPlan:
     if wrong:
         raise RefusedError("; ".join(wrong))
     folders = [
-        {"path": entry.mount, "mode": "0755"}
+        {"path": entry.mount, "mode": "0755", "uid": OWNER}
         for entry in entries
         if entry.kind == "local" and entry.mode == "managed"
     ]
