@@ -43,3 +43,10 @@ def test_a_local_folder_is_made_and_the_root_disk_pointed_out():
 
 def test_what_is_ignored_is_not_looked_at():
     assert plan(mode="ignore").values == {"steps": "ignore"}
+
+
+def test_an_automount_point_that_waits_is_no_mount():
+    waiting = Mount(source="/etc/auto.models", target="/models", type="autofs")
+    existing = Storage(kind="existing", mount="/models")
+    with pytest.raises(RefusedError, match=r"no file system mounted there.*ls /models/"):
+        storage_local.plan(Question(Host(mounts=(waiting,)), (existing,)))

@@ -38,11 +38,13 @@ def plan(question: Question) -> LayerPlan:
 
 def check(entry: Storage, host: Host) -> list[str]:
     """What is wrong with a file system that somebody else mounts."""
-    here = [mount for mount in host.mounts if mount.target == entry.mount]
+    # An automount point that waits is no mount: nobody knows yet whether what it waits for answers.
+    here = [mount for mount in host.mounts if mount.target == entry.mount and mount.type != "autofs"]
     if not here:
         return [
             f"storage {entry.mount}: found no file system mounted there, expected one (kind: existing). "
-            "Mount it, or describe it as a kind that is managed"
+            f"Mount it (ls {entry.mount}/ mounts what an automount point waits for), or describe it as a "
+            "kind that is managed"
         ]
     mount = here[-1]
     if mount.answers is False:
@@ -51,8 +53,7 @@ def check(entry: Storage, host: Host) -> list[str]:
             "but it does not answer. Is its server up?"
         ]
     missing = [option for option in entry.options if option not in mount.options]
-    # An automount point has the options of what it mounts only after the first use.
-    if missing and mount.type != "autofs":
+    if missing:
         return [
             f"storage {entry.mount}: found it mounted without {', '.join(missing)}, expected these options"
         ]
