@@ -97,6 +97,11 @@ class ActionModule(ActionBase):
                 result["refused"].append(_with_layer(layer, error.message))
         conflicts = compatibility.conflicts(Host.from_probe(probed), wishes, plans, tables)
         result["refused"] += map(str, conflicts)
+        result["refused"] += [
+            _differs(layer, plan)
+            for layer, plan in plans.items()
+            if _only_checked(wishes[layer]) and plan.will
+        ]
         result["plans"] = {layer: _brief(plan, wishes[layer]) for layer, plan in plans.items()}
         result["cost"] = max((plan.cost for plan in plans.values()), key=COSTS.index, default="none")
         return result
@@ -135,6 +140,18 @@ class ActionModule(ActionBase):
         if result.get("failed"):
             raise AnsibleActionFail(str(result.get("msg") or result))
         return result
+
+
+def _only_checked(wish: Any) -> bool:
+    return getattr(wish, "mode", "") == "verify"
+
+
+def _differs(layer: str, plan: LayerPlan) -> str:
+    """What keeps a run from a layer that is somebody else's and not as it is described."""
+    return (
+        f"{layer}: it is only checked here (mode: verify), and differs: {'; '.join(plan.will)}. Change it, "
+        "change the description, or set mode: managed"
+    )
 
 
 def _with_layer(layer: str, message: str) -> str:

@@ -44,10 +44,13 @@ def run(tmp_path: Path):
     if not (ROOT / "roles/nvidia_driver/tasks/main.yml").exists():
         pytest.skip("the collection has no role nvidia_driver yet")
 
-    def _run(branch: str, model: str = "h100-sxm", **probes: str) -> tuple[int, str, Path]:
+    def _run(
+        branch: str, model: str = "h100-sxm", mode: str = "managed", **probes: str
+    ) -> tuple[int, str, Path]:
         folder = tmp_path / "inventory"
         (folder / "host_vars").mkdir(parents=True, exist_ok=True)
-        (folder / "cluster.yml").write_text(CLUSTER.replace("BRANCH", branch).replace("MODEL", model))
+        text = CLUSTER.replace("BRANCH", f"{branch}, mode: {mode}").replace("MODEL", model)
+        (folder / "cluster.yml").write_text(text)
         for node, recorded in probes.items():
             variables = {
                 "ansible_connection": "local",
@@ -110,3 +113,14 @@ def test_what_all_nodes_choose_is_locked_once(tmp_path):
     assert 'driver: {version: "580.126.20"}' in first
     assert "changed=1" not in settle("580.178.04")
     assert lock.read_text() == first
+
+
+def test_a_layer_that_is_only_checked_stops_the_run_before_the_first_change_where_it_differs(run):
+    hosts = {"old1": "h200-sxm-x1", "old2": "h200-sxm-x1", "new": "h200-sxm-x1"}
+    code, said, touched = run("570", mode="verify", **hosts)
+    assert code != 0
+    assert "driver: it is only checked here (mode: verify), and differs" in " ".join(said.split())
+    assert not touched.exists()
+    code, said, touched = run("580", mode="verify", **hosts)
+    assert code == 0, said
+    assert touched.exists()
