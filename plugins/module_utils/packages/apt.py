@@ -135,6 +135,16 @@ class Apt:
         status, _, _ = self._run(["dpkg", "--compare-versions", left, "lt", right])
         return status == 0
 
+    def held(self, names: Sequence[str]) -> list[str]:
+        """Those of the packages that dpkg's selections hold."""
+        held = set(self.run("apt-mark", "showhold").split()) if names else set()
+        return [name for name in names if name in held]
+
+    def hold(self, names: Sequence[str]) -> None:
+        """Hold packages by dpkg's selections; a package that goes and comes back has lost its own."""
+        if names:
+            self.run("apt-mark", "hold", *names)
+
     def remove(self, names: list[str]) -> None:
         """Remove these, and the configuration that their packages came with."""
         self.apt("--allow-change-held-packages", "purge", *names)

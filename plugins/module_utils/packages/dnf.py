@@ -125,6 +125,13 @@ class Dnf:
         weak = "--setopt=install_weak_deps=False"
         return ["install", weak, *(["--allowerasing"] if change.remove else []), *named]
 
+    def held(self, names: Sequence[str]) -> list[str]:
+        """None: version locks lie in a file of their own, which no transaction touches."""
+        return []
+
+    def hold(self, names: Sequence[str]) -> None:
+        """Nothing to do, for the same reason."""
+
     def remove(self, names: list[str]) -> None:
         """Remove these, and nothing that was installed for them."""
         self.dnf("remove", "--setopt=clean_requirements_on_remove=False", *names)

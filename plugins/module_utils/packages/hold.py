@@ -94,13 +94,12 @@ class AptHold:
 
     def missing(self, versions: Mapping[str, str]) -> list[str]:
         """Those that are not held."""
-        held = set(self._apt.run("apt-mark", "showhold").split()) if versions else set()
+        held = self._apt.held(list(versions))
         return [name for name in versions if name not in held]
 
     def hold(self, versions: Mapping[str, str]) -> None:
         """Hold packages as they are."""
-        if versions:
-            self._apt.run("apt-mark", "hold", *versions)
+        self._apt.hold(list(versions))
 
     def unhold(self, names: Sequence[str]) -> None:
         """Lift holds, where there are any."""

@@ -101,21 +101,23 @@ def switch(
 ) -> None:
     """Make the change, or bring back what was there. Raises PackageError."""
     before = manager.installed(change.names())
+    held = manager.held(list(before))
     remember(simulated(manager, change, options, family))
     try:
         manager.apply(change, options)
     except PackageError as error:
-        raise PackageError(f"{error}\n{_back(manager, change, before)}") from error
+        raise PackageError(f"{error}\n{_back(manager, change, before, held)}") from error
 
 
-def _back(manager: Apt | Dnf, change: Change, before: Mapping[str, str]) -> str:
-    """Bring back the versions from before, and say whether that worked."""
+def _back(manager: Apt | Dnf, change: Change, before: Mapping[str, str], held: Sequence[str]) -> str:
+    """Bring back the versions from before with their holds, and say whether that worked."""
     if not before:
         return "Nothing of it was installed before; what is left half done is finished by the next run."
     former = Change(install=dict(before), remove=tuple(name for name in change.install if name not in before))
     versions = ", ".join(f"{name} {version}" for name, version in sorted(before.items()))
     try:
         manager.apply(former)
+        manager.hold(held)
     except PackageError as error:
         return f"The former packages could not be brought back ({versions}):\n{error}"
     return f"The former packages were brought back: {versions}."

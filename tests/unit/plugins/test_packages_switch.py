@@ -82,11 +82,13 @@ def test_a_downgrade_of_what_was_named_is_done():
 def test_the_former_versions_come_back_where_the_change_fails():
     broken = (100, "", "E: Sub-process /usr/bin/dpkg returned an error code (1)")
     there = (0, "a\tinstalled\t1-1\nold\tinstalled\t1-1\n", "")
-    node = Node(("dpkg-query", there), ("--simulate", (0, "", "")), ("install", [broken, (0, "", "")]))
+    held = ("showhold", (0, "b\nold\n", ""))
+    node = Node(("dpkg-query", there), held, ("--simulate", (0, "", "")), ("install", [broken, (0, "", "")]))
     with pytest.raises(PackageError, match="error code") as caught:
         switch(Apt(node), Change({"a": "2-1", "new": "2-1"}, ("old",)), [], lambda brought: None)
     assert "The former packages were brought back: a 1-1, old 1-1." in str(caught.value)
     assert node.ran(" install ")[-1].endswith("a=1-1 old=1-1 new-")
+    assert node.ran("apt-mark hold") == ["apt-mark hold old"], "what went and came back has lost its hold"
 
 
 def test_a_change_that_cannot_be_undone_says_so():
