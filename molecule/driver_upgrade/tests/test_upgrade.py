@@ -144,7 +144,7 @@ def test_a_change_that_fails_half_way_is_taken_back(node):
     before = node.sh(STATE)
     # The trial passes over what it cannot see: a full disk, a trigger, a script of the package.
     node.sh(
-        'printf \'#!/bin/sh\\n[ "$1" = add ] || [ -n "$(echo $* | grep dkmstree)" ] || '
+        'printf \'#!/bin/sh\\n[ "$1" = add ] || [ "$1" = remove ] || [ -n "$(echo $* | grep dkmstree)" ] || '
         '! echo $* | grep -q 580 || exit 9\\nexec /usr/sbin/dkms.real "$@"\\n\' > /tmp/dkms; '
         "mv /usr/sbin/dkms /usr/sbin/dkms.real; install -m 0755 /tmp/dkms /usr/sbin/dkms"
     )
