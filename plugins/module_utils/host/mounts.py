@@ -23,7 +23,7 @@ PSEUDO = frozenset(
         *("autofs", "fuse.gvfsd-fuse", "fuse.lxcfs", "fuse.portal", "overlay", "squashfs"),
     )
 )
-KEPT = frozenset({"/", "/dev/shm", "/tmp"})  # noqa: S108
+KEPT = frozenset({"/", "/dev/shm", "/tmp"})  # noqa: S108 - nothing is written there
 """Targets that are reported whatever their type."""
 
 # In memory or of the kernel; and an automount point, which asking would mount.

@@ -132,6 +132,7 @@ def _driver_and_gpus(facts: _Facts) -> Iterator[Conflict]:
     if facts.branch is None or not facts.managed("driver"):
         return
     wanted = facts.modules if facts.modules in ("open", "proprietary") else "auto"
+    # mypy does not see that the line above leaves these three words only.
     why = facts.tables.why_not(facts.branch, facts.generations, wanted)  # type: ignore[arg-type]
     if why:
         others = facts.tables.branches_for(facts.generations, facts.distribution)

@@ -17,6 +17,7 @@ for folder in (ROOT / "collections", ROOT / "tests" / "fixtures" / "repositories
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+# Behind the line above, which says where they are.
 import rpm_build  # noqa: E402
 import rpm_nvidia  # noqa: E402
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.dnf import Dnf  # noqa: E402

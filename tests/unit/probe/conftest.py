@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[3]
 if str(ROOT / "collections") not in sys.path:
     sys.path.insert(0, str(ROOT / "collections"))
 
+# Behind the line above, which says where they are.
 from ansible_collections.nimctl.multinode.plugins.module_utils.host.probe import probe  # noqa: E402
 from ansible_collections.nimctl.multinode.plugins.module_utils.host.tree import Tree  # noqa: E402
 

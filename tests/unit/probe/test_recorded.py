@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[3]
 HOSTS = ROOT / "tests" / "fixtures" / "hosts"
 NAMES = sorted(path.parent.name for path in HOSTS.glob("*/proc"))
 sys.path.insert(0, str(HOSTS))
+# Behind the line above, which says where they are.
 import make  # noqa: E402
 
 

@@ -168,7 +168,7 @@ def _publisher(question: Question, tables: Versions, branch: int) -> Source:
 
 
 def _packaged(row: DriverPackages, products: list[str], distribution: str) -> list[str]:
-    fabric: Mapping[str, str] = row.fabric  # type: ignore[assignment]
+    fabric: Mapping[str, str] = {str(product): name for product, name in row.fabric.items()}
     missing = [product for product in products if product not in fabric]
     if "manager" in missing or "nvsdm" in missing or "imex" in missing:
         raise RefusedError(
