@@ -75,7 +75,8 @@ class ActionModule(ActionBase):
         settings = settings_of("firewall", given)
         if not ranks:
             return {"state": "absent"}
-        return wanted(settings, ranks, known["nim_cluster_addresses"])
+        first = task_vars["hostvars"][known["nim_first_node"]]
+        return wanted(settings, ranks, first["nim_cluster_addresses"])
 
     def _restored(self, task_vars: dict[str, Any] | None) -> str:
         try:

@@ -91,8 +91,13 @@ def compose(placement: Placement) -> dict[str, Any]:
     for group in sorted(members):
         inventory[group] = {"hosts": members[group]} if members[group] else {}
     hostvars = inventory["_meta"]["hostvars"]
+    first = first_node(cluster)
     for node in cluster.nodes:
-        hostvars[node.name] = _host_variables(node, ranks.get(node.name, []))
+        variables = _host_variables(node, ranks.get(node.name, []))
+        if node.name == first:
+            # As a variable of the group, whoever lists the inventory would repeat it for every node.
+            variables["nim_cluster_addresses"] = addresses(cluster)
+        hostvars[node.name] = dict(sorted(variables.items()))
     return inventory
 
 
@@ -173,7 +178,7 @@ def group_variables(
         ],
         "container_engine_source": engine.source,
         "nim_cluster": cluster.name,
-        "nim_cluster_addresses": addresses(cluster),
+        "nim_first_node": first_node(cluster),
         "nim_rank_registry_logins": registry_logins(cluster),
         "nim_secrets": {
             name: {
@@ -187,6 +192,11 @@ def group_variables(
     variables.update(layer_variables(cluster, locked or {}, folder))
     variables.update(_connection(cluster, folder))
     return dict(sorted(variables.items()))
+
+
+def first_node(cluster: Cluster) -> str:
+    """The node that carries the variables which say something of all nodes."""
+    return next((node.name for node in cluster.nodes if not node.absent), cluster.nodes[0].name)
 
 
 def addresses(cluster: Cluster) -> dict[str, list[str]]:
@@ -258,7 +268,7 @@ def _host_variables(node: Node, ranks: Sequence[Rank]) -> dict[str, Any]:
         }
     else:
         variables["nim_fabric"] = {}
-    return dict(sorted(variables.items()))
+    return variables
 
 
 def rank_variables(rank: Rank) -> dict[str, Any]:

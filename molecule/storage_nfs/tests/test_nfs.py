@@ -27,6 +27,7 @@ def test_exactly_the_other_node_is_let_in(host):
     if not is_server(host):
         assert not file.exists
         return
+    # node1, the first node, is the server too.
     addresses = host.ansible.get_variables()["nim_cluster_addresses"]
     clients = [line.strip(" \\") for line in file.content_string.splitlines()[2:]]
     assert clients == addresses["node2"]

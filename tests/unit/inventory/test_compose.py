@@ -87,6 +87,23 @@ def test_settings_are_variables_of_a_group(lab: Path) -> None:
     assert list(variables) == sorted(variables)
 
 
+def test_what_all_nodes_are_called_is_said_once(lab: Path) -> None:
+    composed = compose(read(lab))
+    first = composed["nim_cluster_nodes"]["vars"]["nim_first_node"]
+    carriers = {
+        name
+        for name, variables in composed["_meta"]["hostvars"].items()
+        if "nim_cluster_addresses" in variables
+    }
+    assert carriers == {first} == {"node1"}
+    assert composed["_meta"]["hostvars"][first]["nim_cluster_addresses"] == {
+        "node1": ["10.0.0.1"],
+        "node2": ["10.0.0.2"],
+        "node3": ["10.0.0.3"],
+    }
+    assert "10.0.0.2" not in json.dumps(composed["nim_cluster_nodes"]["vars"])
+
+
 def test_a_node_knows_its_ranks(lab: Path) -> None:
     hosts = compose(read(lab))["_meta"]["hostvars"]
     assert [rank["name"] for rank in hosts["node2"]["nim_ranks"]] == ["a-b-0-1", "c-0-0"]
