@@ -1,16 +1,17 @@
-"""Build a module of DKMS from packages that are not installed, and see whether it builds."""
+"""DKMS: see whether a module builds before it is installed, and clear up after one that half was."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base import Run
 
+TREE = Path("/var/lib/dkms")
 ARCHIVES = Path("/var/cache/apt/archives")
 LINES_OF_LOG = 12
 FAILED = re.compile(r"\b[Ee]rror\b|\bfailed\b|\*\*\*")
@@ -38,6 +39,23 @@ def trial(run: Run, packages: Mapping[str, str], kernel: str, folder: Path) -> N
                 "installed was kept as it is. Choose another version of the driver, or another kernel. "
                 f"The end of the build:\n{_end(tree / module / version, out, err)}"
             )
+
+
+def broken() -> set[Path]:
+    """Versions in DKMS's tree whose source is gone; DKMS fails at each kernel until somebody removes them."""
+    # A glob down to `source` would not see links that lead nowhere.
+    links = (folder / "source" for folder in TREE.glob("*/*"))
+    return {link.parent for link in links if link.is_symlink() and not link.exists()}
+
+
+def clear(versions: Collection[Path]) -> list[str]:
+    """Forget versions of modules as DKMS would; their names."""
+    for folder in versions:
+        shutil.rmtree(folder)
+        for link in folder.parent.glob("kernel-*"):
+            if link.is_symlink() and not link.exists():
+                link.unlink()
+    return sorted(f"{folder.parent.name}/{folder.name}" for folder in versions)
 
 
 def _names(conf: Path) -> tuple[str, str]:

@@ -55,9 +55,7 @@ options:
     type: str
     choices: [present, absent]
     default: present
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

@@ -18,9 +18,7 @@ options:
     type: path
 requirements:
   - the Python package nimctl in the environment of ansible-core
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: full}
+extends_documentation_fragment: [nimctl.multinode.modes.diff]
 notes:
   - In check mode no registry is asked; images that are not locked count as a change.
 author: [The nimctl authors]

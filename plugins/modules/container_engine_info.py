@@ -39,9 +39,7 @@ options:
     description: Whether an engine that is missing is an error.
     type: bool
     default: false
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

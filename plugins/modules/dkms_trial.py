@@ -19,9 +19,7 @@ options:
     description: The release of the kernel that it is built for.
     type: str
     required: true
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

@@ -38,9 +38,7 @@ options:
     description: When, in Unix time. Set by the action plugin.
     type: int
     default: 0
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

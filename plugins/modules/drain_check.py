@@ -29,9 +29,7 @@ options:
     default: true
 requirements:
   - the Python package nimctl in the environment of ansible-core
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

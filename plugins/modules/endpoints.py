@@ -21,9 +21,7 @@ options:
     description: How long each may take to answer.
     type: int
     default: 5
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

@@ -48,9 +48,7 @@ options:
     description: Whether this run removes the engine, so that nothing is left to run.
     type: bool
     default: false
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

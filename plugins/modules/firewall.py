@@ -73,9 +73,7 @@ options:
     type: str
     choices: [load, confirm, restore]
     default: load
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: full}
+extends_documentation_fragment: [nimctl.multinode.modes.diff]
 author: [The nimctl authors]
 """
 

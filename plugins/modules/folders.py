@@ -29,9 +29,7 @@ options:
           existing one is left alone, because its permissions may be those of what is mounted.
         type: bool
         default: false
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

@@ -27,9 +27,7 @@ options:
     description: Where everything else is found.
     type: path
     default: /
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

@@ -50,9 +50,7 @@ options:
     description: Only say what is missing. Set by the action plugin.
     type: bool
     default: false
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

@@ -38,9 +38,7 @@ options:
     type: bool
     default: false
     version_added: 0.2.0
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: full}
+extends_documentation_fragment: [nimctl.multinode.modes.diff]
 author: [The nimctl authors]
 """
 

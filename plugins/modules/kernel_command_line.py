@@ -21,9 +21,7 @@ options:
     type: list
     elements: str
     default: []
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: full}
+extends_documentation_fragment: [nimctl.multinode.modes.diff]
 author: [The nimctl authors]
 """
 

@@ -41,9 +41,7 @@ options:
     description: Owner, machine, boot, process and run. Set by the action plugin.
     type: dict
     default: {}
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

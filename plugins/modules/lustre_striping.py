@@ -19,9 +19,7 @@ options:
       mount: {description: Where the file system is mounted., type: path, required: true}
       folder: {description: "The folder below it.", type: str, default: models}
       count: {description: "Targets of each new file; -1 means all.", type: int, required: true}
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: full}
+extends_documentation_fragment: [nimctl.multinode.modes.diff]
 author: [The nimctl authors]
 """
 

@@ -52,9 +52,7 @@ options:
         description: Permissions, as an octal number in quotes.
         type: str
         default: "0644"
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: full}
+extends_documentation_fragment: [nimctl.multinode.modes.diff]
 author: [The nimctl authors]
 """
 

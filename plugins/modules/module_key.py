@@ -16,9 +16,13 @@ options:
     description: Where the password for the console lies.
     type: path
     default: /var/lib/nimctl/module-key-password
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+  state:
+    description: Whether the key is wanted. C(absent) takes back a request that nobody has confirmed yet,
+      and its password. A key stays, because DKMS signs the modules of others with it as well.
+    type: str
+    choices: [present, absent]
+    default: present
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 
@@ -31,68 +35,118 @@ EXAMPLES = r"""
 RETURN = r"""
 key:
   description: The certificate.
-  returned: success
+  returned: O(state=present)
   type: str
 pending:
-  description: What somebody has to do at the console, or nothing.
-  returned: success
+  description: What somebody has to do at the console.
+  returned: O(state=present)
   type: list
   elements: str
 """
 
+import hashlib
 import secrets
 import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError, told
-from ansible_collections.nimctl.multinode.plugins.module_utils.files import read, write_atomic
+from ansible_collections.nimctl.multinode.plugins.module_utils.files import write_atomic
 
 # Where DKMS keeps its certificate: Ubuntu's, everybody else's (sources of dkms 3.0.10 and 3.2.2).
 CERTIFICATES = (Path("/var/lib/shim-signed/mok/MOK.der"), Path("/var/lib/dkms/mok.pub"))
 
 
-def made(module: AnsibleModule) -> Path:
-    """The certificate, made by the distribution's own tool where there is none."""
-    for path in CERTIFICATES:
-        if path.exists():
-            return path
+def existing() -> Path | None:
+    """The certificate that DKMS signs with."""
+    return next((path for path in CERTIFICATES if path.exists()), None)
+
+
+def make(module: AnsibleModule) -> Path:
+    """Have the distribution's own tool make a certificate; where it lies then."""
     ubuntu = shutil.which("update-secureboot-policy") and Path("/var/lib/shim-signed").is_dir()
     command = ["update-secureboot-policy", "--new-key"] if ubuntu else ["dkms", "generate_mok"]
+    if not shutil.which(command[0]):
+        raise NodeError("DKMS is not installed, so there is no key for modules. Install dkms and openssl.")
     if not module.check_mode:
-        if not shutil.which(command[0]):
-            raise NodeError(
-                "DKMS is not installed, so there is no key for modules. Install dkms and openssl."
-            )
-        status, out, err = module.run_command(command)
-        if status != 0:
-            raise NodeError(f"`{' '.join(command)}` made no key: {(err or out).strip()}")
+        run(module, command, f"`{' '.join(command)}` made no key")
     return CERTIFICATES[0] if ubuntu else CERTIFICATES[1]
 
 
-def work(module: AnsibleModule) -> None:
-    there = any(path.exists() for path in CERTIFICATES)
-    certificate = made(module)
-    place = Path(module.params["password_file"])
-    pending = [
-        f"enroll the key for modules: reboot, choose Enroll MOK at the console and give the password in "
-        f"{place} (only root may read it). The driver is installed by the run after that"
-    ]
+def requested(module: AnsibleModule, certificate: Path) -> bool:
+    """Whether the firmware will ask for this certificate at the next boot.
+
+    A request that somebody has passed over at the console is gone, and one may be there for another key.
+    mokutil lists all of a SHA-1 fingerprint with colons, or, from 0.7 on, five bytes of it before the name.
+    """
+    begin = hashlib.sha1(certificate.read_bytes(), usedforsecurity=False).hexdigest()[:10]
+    _, out, _ = module.run_command(["mokutil", "--list-new"])
+    listed = out.lower().replace("sha1 fingerprint: ", "").replace(":", "")
+    return any(line.startswith(begin) for line in listed.splitlines())
+
+
+def withdraw(module: AnsibleModule, certificate: Path) -> None:
+    """Take a certificate out of the request, as mokutil does for one that is to be deleted."""
+    run(
+        module,
+        ["mokutil", "--delete", str(certificate)],
+        "the request to enroll the key was not taken back",
+    )
+
+
+def run(module: AnsibleModule, command: list[str], otherwise: str, **options: str) -> None:
+    """Run a command that has to succeed. Raises NodeError."""
+    status, out, err = module.run_command(command, **options)
+    if status != 0:
+        raise NodeError(f"{otherwise}: {(err or out).strip()}")
+
+
+def request(module: AnsibleModule, place: Path) -> None:
+    """Have a key and a request to enroll it."""
     if not shutil.which("mokutil"):
         raise NodeError(
             "mokutil is missing, by which the firmware is asked to enroll a key. Install mokutil."
         )
-    _, waiting, _ = module.run_command(["mokutil", "--list-new"])
-    asked = there and read(place) is not None and bool(waiting.strip())
+    there = existing()
+    waiting = there is not None and requested(module, there)
+    certificate = there or make(module)
+    asked = waiting and place.exists()
     if not asked and not module.check_mode:
+        if waiting:
+            # Nobody knows its password any more, and mokutil asks for none where a key is waiting already.
+            withdraw(module, certificate)
         password = secrets.token_hex(4)
         write_atomic(place, password + "\n", 0o600)
-        status, out, err = module.run_command(
-            ["mokutil", "--import", str(certificate)], data=f"{password}\n{password}\n"
+        run(
+            module,
+            ["mokutil", "--import", str(certificate)],
+            "the firmware was not asked to enroll the key",
+            data=f"{password}\n{password}\n",
         )
-        if status != 0:
-            raise NodeError(f"the firmware was not asked to enroll the key: {(err or out).strip()}")
+    pending = [
+        f"enroll the key for modules: reboot, choose Enroll MOK at the console and give the password in "
+        f"{place} (only root may read it). The driver is installed by the run after that"
+    ]
     module.exit_json(changed=not asked, key=str(certificate), pending=pending)
+
+
+def take_back(module: AnsibleModule, place: Path) -> None:
+    """Take back a request of ours; the password file says that it is ours."""
+    ours = place.exists()
+    if ours and not module.check_mode:
+        certificate = existing()
+        if certificate and shutil.which("mokutil") and requested(module, certificate):
+            withdraw(module, certificate)
+        place.unlink()
+    module.exit_json(changed=ours)
+
+
+def work(module: AnsibleModule) -> None:
+    place = Path(module.params["password_file"])
+    if module.params["state"] == "absent":
+        take_back(module, place)
+    else:
+        request(module, place)
 
 
 def main() -> None:
@@ -102,7 +156,8 @@ def main() -> None:
                 "type": "path",
                 "default": "/var/lib/nimctl/module-key-password",
                 "no_log": False,
-            }
+            },
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )

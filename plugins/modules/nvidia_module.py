@@ -19,9 +19,7 @@ options:
     description: Where C(/proc) and C(/sys) are read below. Nothing is loaded where it is not the node's own.
     type: path
     default: /
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

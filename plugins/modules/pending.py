@@ -17,9 +17,7 @@ options:
     type: list
     elements: str
     required: true
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

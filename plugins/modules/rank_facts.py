@@ -39,13 +39,7 @@ options:
     description: Seconds to wait for one HTTP answer.
     type: int
     default: 3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed, or possibly needs changing in check_mode.
-    support: none
+extends_documentation_fragment: [nimctl.multinode.modes]
 """
 
 EXAMPLES = r"""

@@ -31,9 +31,7 @@ options:
       over.
     type: int
     default: 10
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

@@ -53,9 +53,7 @@ options:
     description: All that is held, by rank. Set by the action plugin.
     type: dict
     default: {}
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

@@ -25,9 +25,7 @@ options:
     description: How long one answer may take, in seconds.
     type: int
     default: 120
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

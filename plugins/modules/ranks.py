@@ -47,9 +47,7 @@ options:
     description: The secrets themselves, by variable. Set by the action plugin.
     type: dict
     default: {}
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: full}
+extends_documentation_fragment: [nimctl.multinode.modes.diff]
 author: [The nimctl authors]
 """
 

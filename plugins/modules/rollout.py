@@ -64,11 +64,9 @@ options:
     default: ""
 requirements:
   - the Python package nimctl in the environment of ansible-core
+extends_documentation_fragment: [nimctl.multinode.modes]
 attributes:
-  check_mode:
-    support: full
-    details: The plan of check mode takes no node out of service.
-  diff_mode: {support: none}
+  check_mode: {details: The plan of check mode takes no node out of service.}
 author: [The nimctl authors]
 """
 

@@ -31,9 +31,7 @@ options:
     description: What the decision needs besides the host, such as C(locked), C(mirrors), C(reboot_ok).
     type: dict
     default: {}
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 

@@ -22,9 +22,7 @@ options:
     type: path
 requirements:
   - the Python package nimctl in the environment of ansible-core
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: full}
+extends_documentation_fragment: [nimctl.multinode.modes.diff]
 author: [The nimctl authors]
 """
 

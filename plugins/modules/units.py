@@ -68,9 +68,7 @@ options:
     type: str
     choices: [present, absent]
     default: present
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: full}
+extends_documentation_fragment: [nimctl.multinode.modes.diff]
 author: [The nimctl authors]
 """
 

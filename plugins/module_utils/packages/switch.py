@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ansible_collections.nimctl.multinode.plugins.module_utils import dkms
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.apt import Apt
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base import (
     Change,
@@ -102,11 +103,16 @@ def switch(
     """Make the change, or bring back what was there. Raises PackageError."""
     before = manager.installed(change.names())
     held = manager.held(list(before))
+    broken = dkms.broken()
     remember(simulated(manager, change, options, family))
     try:
         manager.apply(change, options)
     except PackageError as error:
-        raise PackageError(f"{error}\n{_back(manager, change, before, held)}") from error
+        said = _back(manager, change, before, held)
+        # A script of a package that could not ask DKMS takes the source away and leaves the rest.
+        if left := dkms.clear(dkms.broken() - broken):
+            said += f" What DKMS had left of {', '.join(left)} was removed."
+        raise PackageError(f"{error}\n{said}") from error
 
 
 def _back(manager: Apt | Dnf, change: Change, before: Mapping[str, str], held: Sequence[str]) -> str:

@@ -25,6 +25,9 @@ from nimctl.run.target import Target, load
 PURGE = "nimctl_purge"
 """The variable of playbooks/destroy.yml that also removes models and caches."""
 
+STACK = "nimctl_stack"
+"""The variable of playbooks/destroy.yml that also removes drivers, RDMA and tuning."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
@@ -37,6 +40,13 @@ def destroy(
     purge: Annotated[
         bool, typer.Option("--purge", help="Remove models and caches as well; they stay otherwise.")
     ] = False,
+    stack: Annotated[
+        bool,
+        typer.Option(
+            "--stack",
+            help="Remove drivers, RDMA and tuning that were installed as well; they stay otherwise.",
+        ),
+    ] = False,
     limit: LimitOption = None,
     output: FormatOption = "text",
     run_dir: RunDirOption = DEFAULT_RUNS,
@@ -44,13 +54,14 @@ def destroy(
 ) -> None:
     """Remove every rank of the cluster and what was set up for them; asks first.
 
-    Models stay on the nodes unless --purge. Exit codes: 0 done, 1 failed, 2 rejected or not confirmed.
+    Models stay on the nodes unless --purge, drivers, RDMA and tuning unless --stack. Exit codes: 0 done,
+    1 failed, 2 rejected or not confirmed, 3 done, but something was kept for others or a reboot is pending.
     """
     as_json = json_wanted(output)
     words = ansible_arguments(arguments)
     target = load(inventory)
     nodes = target.limited(limit) or list(target.nodes)
-    for line in consequences(target, nodes, purge):
+    for line in consequences(target, nodes, purge=purge, stack=stack):
         messages.print(line, markup=False, soft_wrap=True)
     if not yes:
         _confirm(target)
@@ -61,7 +72,7 @@ def destroy(
         limit=limit,
         arguments=words,
         runs=run_dir,
-        variables={PURGE: True} if purge else {},
+        variables={name: True for name, asked in ((PURGE, purge), (STACK, stack)) if asked},
     )
     session.conclude(outcome, messages)
     if as_json:
@@ -69,7 +80,7 @@ def destroy(
     raise typer.Exit(outcome.exit_code)
 
 
-def consequences(target: Target, nodes: list[str], purge: bool) -> list[str]:
+def consequences(target: Target, nodes: list[str], *, purge: bool, stack: bool) -> list[str]:
     """What goes and what stays, in lines."""
     ranks = [rank for rank in target.placement.ranks if rank.node in nodes]
     lines = [f"From the cluster {target.cluster}, on {len(nodes)} nodes ({fold(nodes)}), this removes:"]
@@ -80,10 +91,19 @@ def consequences(target: Target, nodes: list[str], purge: bool) -> list[str]:
     lines.append(
         "  what was set up for ranks: units, settings and the container engine where nimctl installed it"
     )
-    lines.append(
-        "  models and caches as well" if purge else "Models and caches stay (--purge removes them too)."
-    )
-    return lines
+    stays = []
+    if stack:
+        lines.append(
+            "  drivers, Fabric Manager, container toolkit, GPUDirect, NCCL, RDMA and tuning where nimctl "
+            "installed them; what is loaded stays until the next boot"
+        )
+    else:
+        stays.append("Drivers, RDMA and tuning stay (--stack removes those that nimctl installed).")
+    if purge:
+        lines.append("  models and caches as well")
+    else:
+        stays.append("Models and caches stay (--purge removes them too).")
+    return lines + stays
 
 
 def _confirm(target: Target) -> None:

@@ -18,7 +18,7 @@ class ModuleEnd(Exception):  # noqa: N818 - the normal end of a module
 
 
 class FakeModule:
-    """As much of AnsibleModule as a module's ``work`` needs; commands go to ``run``."""
+    """As much of AnsibleModule as a module's ``work`` needs; commands go to ``run``, with what they read."""
 
     def __init__(self, params, run, check_mode):
         self.params = params
@@ -28,7 +28,7 @@ class FakeModule:
 
     def run_command(self, command, **options):
         self.commands.append(" ".join(command))
-        return self._run(command)
+        return self._run(command, data=options["data"]) if "data" in options else self._run(command)
 
     def exit_json(self, **result):
         raise ModuleEnd(result)

@@ -1,6 +1,7 @@
 """Exact versions: one transaction that touches only what was named, or nothing."""
 
 import pytest
+from ansible_collections.nimctl.multinode.plugins.module_utils import dkms
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages import policy
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.apt import Apt
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base import Change, PackageError
@@ -89,6 +90,33 @@ def test_the_former_versions_come_back_where_the_change_fails():
     assert "The former packages were brought back: a 1-1, old 1-1." in str(caught.value)
     assert node.ran(" install ")[-1].endswith("a=1-1 old=1-1 new-")
     assert node.ran("apt-mark hold") == ["apt-mark hold old"], "what went and came back has lost its hold"
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """DKMS's tree, with a version of a module whose source is gone, and one that is as it should be."""
+    (tmp_path / "usr/src/nvidia-570").mkdir(parents=True)
+    for version in ("nvidia/570", "theirs/1"):
+        (tmp_path / "dkms" / version).mkdir(parents=True)
+        name = version.replace("/", "-")
+        (tmp_path / "dkms" / version / "source").symlink_to(tmp_path / "usr/src" / name)
+    monkeypatch.setattr(dkms, "TREE", tmp_path / "dkms")
+    return tmp_path / "dkms"
+
+
+def test_what_dkms_keeps_of_a_change_that_failed_goes_as_well(tree):
+    def run(command, **options):
+        if "install" in command and "a=2-1" in command and "--simulate" not in command:
+            (tree / "nvidia/580/6.8").mkdir(parents=True)
+            (tree / "nvidia/580/source").symlink_to("/usr/src/nvidia-580")
+            (tree / "nvidia/kernel-6.8-x86_64").symlink_to("580/6.8/x86_64")
+            return (100, "", "E: Sub-process /usr/bin/dpkg returned an error code (1)")
+        return (0, "a\tinstalled\t1-1\n", "") if "dpkg-query" in command else (0, "", "")
+
+    with pytest.raises(PackageError, match="What DKMS had left of nvidia/580 was removed"):
+        switch(Apt(run), Change({"a": "2-1"}), [], lambda brought: None)
+    left = sorted(str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_symlink())
+    assert left == ["nvidia/570/source", "theirs/1/source"], "what was broken before is not ours to take away"
 
 
 def test_a_change_that_cannot_be_undone_says_so():

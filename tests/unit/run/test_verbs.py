@@ -228,6 +228,13 @@ def test_destroy_names_what_goes_and_keeps_models(inventory, reports):
     assert json.loads(reports.lines[1][-1]) == {destroy.PURGE: True}
 
 
+def test_destroy_keeps_drivers_unless_it_is_asked(inventory, reports):
+    assert "Drivers, RDMA and tuning stay" in invoke(destroy, "-i", inventory, "--yes").stderr
+    done = invoke(destroy, "-i", inventory, "--yes", "--stack")
+    assert "drivers, Fabric Manager, container toolkit" in done.stderr
+    assert json.loads(reports.lines[1][-1]) == {destroy.STACK: True}
+
+
 def test_status_exits_with_1_when_something_does_not_serve(inventory, monkeypatch):
     monkeypatch.setattr(ranks, "look", lambda target: {"node1": Seen("node1", {}, "no route to host")})
     done = invoke(status, "-i", inventory)
