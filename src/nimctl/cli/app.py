@@ -26,6 +26,7 @@ VERBS: tuple[str, ...] = (
     "status",
     "logs",
     "test",
+    "bench",
     "drain",
     "undrain",
     "replace",

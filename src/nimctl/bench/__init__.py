@@ -1,0 +1,1 @@
+"""Load against an OpenAI endpoint, and how fast it answers."""
