@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from nimctl.errors import Field
 
 if TYPE_CHECKING:
-    from nimctl.description.document import Connection, Deployment, SecretSource, Stack, Storage
+    from nimctl.description.document import (
+        Connection,
+        Deployment,
+        Kubernetes,
+        SecretSource,
+        Slurm,
+        Stack,
+        Storage,
+    )
     from nimctl.description.hardware import GpuModel
 
 
@@ -53,7 +61,7 @@ class Cluster:
     """One validated description.
 
     ``positions`` maps each field to its (line, column), counted from 1; ``gpu_models`` has the rows of the
-    GPU table that the nodes name.
+    GPU table that the nodes name. ``kubernetes`` and ``slurm`` are for the files that are rendered.
     """
 
     name: str
@@ -66,3 +74,5 @@ class Cluster:
     file: Path | None = None
     positions: Mapping[Field, tuple[int, int]] = field(default_factory=dict)
     gpu_models: Mapping[str, GpuModel] = field(default_factory=dict)
+    kubernetes: Kubernetes | None = None
+    slurm: Slurm | None = None

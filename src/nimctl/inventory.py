@@ -19,6 +19,7 @@ from nimctl.errors import DescriptionError, Problem
 from nimctl.lock import read_lock
 from nimctl.placement import Placement, Rank
 from nimctl.resolve import PlacementError, resolve
+from nimctl.resolve.spelling import Spelling
 from nimctl.stack import versions
 from nimctl.stack.inventory import LAYER_GROUPS, has_nvswitch, layer_members, layer_variables
 
@@ -45,10 +46,11 @@ def folder_of(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def read(path: Path) -> Placement:
+def read(path: Path, spelling: Spelling | None = None) -> Placement:
     """Load a description, its lock and its contracts, and place every rank.
 
-    ``path`` is the folder or its ``cluster.yml``. Raises DescriptionError with all problems located.
+    ``path`` is the folder or its ``cluster.yml``; ``spelling`` as in ``resolve``. Raises DescriptionError
+    with all problems located.
     """
     examined = examine(path)
     problems = list(examined.problems)
@@ -62,7 +64,7 @@ def read(path: Path) -> Placement:
     except DescriptionError as error:
         raise DescriptionError([*problems, *error.problems]) from error
     try:
-        placement = resolve(cluster, lock, contracts)
+        placement = resolve(cluster, lock, contracts, spelling)
     except PlacementError as error:
         known = {problem.field[:3] for problem in problems}
         more = [problem for problem in error.problems if problem.field[:3] not in known]

@@ -21,11 +21,16 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the leader shows that its replica serves; ``deadline`` in seconds from the start."""
+    """How the leader shows that its replica serves; ``deadline`` in seconds from the start.
+
+    ``live`` answers as long as the process is alive, also while it loads; empty where the engine has no
+    such path.
+    """
 
     path: str
     port: int
     deadline: int
+    live: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,10 @@ class Rank:
     the storage that it reads from: nothing may be read in their place before they are mounted. ``secrets``
     names the variables that the rank gets from a 0600 file. ``api_port`` is where rank 0
     serves and no worker may. ``spec`` changes when anything in the replica changes.
+
+    ``shm``, ``entrypoint`` and ``rdma`` say again what ``options`` hold, for targets that have other words
+    for it. ``program`` is all that runs in the container, for targets that do not start what the image names;
+    empty where nobody knows it.
     """
 
     name: str
@@ -61,6 +70,10 @@ class Rank:
     api_port: int = 0
     requires_mounts: tuple[str, ...] = ()
     spec: str = ""
+    shm: str = ""
+    entrypoint: str = ""
+    program: tuple[str, ...] = ()
+    rdma: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ VERBS: tuple[str, ...] = (
     "inventory",
     "lock",
     "contracts",
+    "render",
     "diff",
     "provision",
     "status",

@@ -117,6 +117,15 @@ class HealthCheck(Strict):
     """How the leader shows that the replica serves."""
 
     path: str = Field(pattern=r"^/")
+    live: str | None = Field(None, pattern=r"^/", description="Answers as long as the process is alive")
+    source: str
+    evidence: Evidence
+
+
+class Program(Strict):
+    """What an image starts by itself, for targets that have to be told."""
+
+    words: list[str] = Field(min_length=1)
     source: str
     evidence: Evidence
 
@@ -241,6 +250,7 @@ class Contract(Strict):
         False, description="Take options and network variables from here alone; derive none"
     )
     entrypoint: str | None = None
+    program: Program | None = Field(None, description="What the image starts where `command` is empty")
     environment: list[Variable] = Field(default_factory=list)
     command: list[Argument] = Field(default_factory=list)
     options: list[Option] = Field(default_factory=list)

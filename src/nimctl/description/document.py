@@ -21,6 +21,7 @@ from nimctl.description.fields import (
     ImageReference,
     InterfaceName,
     JumpHost,
+    LabelKey,
     LogSize,
     ModelName,
     MountOption,
@@ -28,7 +29,10 @@ from nimctl.description.fields import (
     Network,
     NodeSet,
     PortRange,
+    Quantity,
     ServerName,
+    SlurmOption,
+    SlurmTime,
     Url,
     UserName,
     VariableName,
@@ -377,6 +381,97 @@ class Deployment(Strict):
     timeouts: Timeouts = Field(default_factory=Timeouts)
 
 
+class KubernetesRdma(Strict):
+    """How pods reach the HCAs of their node."""
+
+    mode: Literal["shared-device", "sriov", "host-network", "none"] | None = Field(
+        None,
+        description="shared-device: the RDMA shared device plugin; sriov: a virtual function of its own; "
+        "host-network: the node's own network, and the shared device; none: over TCP. "
+        "Default: shared-device on infiniband, host-network on roce, none on ethernet",
+    )
+    resource: LabelKey | None = Field(
+        None,
+        description="Asked for by each pod; default: rdma/rdma_shared_device_a, or nvidia.com/mlnxnics",
+    )
+    count: int = Field(1, ge=1, le=64, description="How many of it each pod asks for")
+    network: LabelKey | None = Field(
+        None, description="Network attachment (Multus), as NAME or NAMESPACE/NAME, for a second interface"
+    )
+
+
+class KubernetesVolume(Strict):
+    """Where pods find a storage."""
+
+    claim: Name | None = Field(None, description="A claim that exists (ReadWriteMany or ReadOnlyMany)")
+    driver: LabelKey | None = Field(None, description="CSI driver; default: by kind of storage")
+    size: Quantity = Field("2Ti", description="Size that volume and claim state")
+
+
+class KubernetesCache(Strict):
+    """Where engines keep what they download or compile."""
+
+    claim: Name | None = Field(None, description="A claim that exists, ReadWriteMany where it is shared")
+    storage_class: LabelKey | None = Field(None, description="Class of the claim that is made")
+    size: Quantity = Field(
+        "1500Gi", description="Size of the claim: the weights, where the engine downloads them"
+    )
+
+
+class KubernetesRequests(Strict):
+    """What a pod asks for besides GPUs; memory does not contain /dev/shm, which is added."""
+
+    cpu_per_gpu: int = Field(8, ge=1, le=256, description="CPUs for each GPU")
+    memory_gib_per_gpu: int = Field(32, ge=1, le=4096, description="Memory for each GPU, in GiB")
+    ephemeral_gib: int = Field(60, ge=1, le=100_000, description="Disk of the node, in GiB")
+
+
+class Kubernetes(Strict):
+    """What `nimctl render k8s` has to know about the Kubernetes cluster."""
+
+    namespace: Name | None = Field(None, description="Namespace; default: the name of the cluster")
+    rdma: KubernetesRdma = Field(default_factory=KubernetesRdma)
+    volumes: dict[AbsolutePath, KubernetesVolume] = Field(
+        default_factory=dict, description="By mount point of a storage"
+    )
+    cache: KubernetesCache = Field(default_factory=KubernetesCache)
+    requests: KubernetesRequests = Field(default_factory=KubernetesRequests)
+    node_selector: dict[LabelKey, str] = Field(
+        default_factory=dict, description="Labels of nodes; added to the product name of the GPU"
+    )
+    topology: LabelKey | None = Field(
+        None,
+        description="Label of a rack or leaf: a replica gets one to itself; default: ranks are kept together "
+        "by zone where that is possible",
+    )
+    pull_secret: Name | None = Field(
+        None,
+        description="Secret with the registry's login; default: REGISTRY-pull where one is described",
+    )
+    service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
+        "ClusterIP", description="How clients reach the API"
+    )
+
+
+class Slurm(Strict):
+    """What `nimctl render slurm` has to know about the Slurm cluster."""
+
+    runtime: Literal["pyxis", "enroot"] = Field(
+        "pyxis", description="pyxis: srun starts the container; enroot: the task does"
+    )
+    images: AbsolutePath | None = Field(
+        None,
+        description="Shared folder of squashfs images; default: pulled on each node, or ~/.cache with enroot",
+    )
+    partition: Word | None = Field(None, description="--partition")
+    account: Word | None = Field(None, description="--account")
+    qos: Word | None = Field(None, description="--qos")
+    time: SlurmTime | None = Field(None, description="--time; default: the partition's")
+    options: list[SlurmOption] = Field(
+        default_factory=list, description="Further options of sbatch, such as --constraint=h100"
+    )
+
+
 class SecretSource(Strict):
     """Where a secret is read when it is needed; exactly one of the three."""
 
@@ -400,3 +495,5 @@ class Document(Strict):
     secrets: dict[str, SecretSource] = Field(
         default_factory=dict, description="Where secrets are read; never a secret itself"
     )
+    kubernetes: Kubernetes = Field(default_factory=Kubernetes)
+    slurm: Slurm = Field(default_factory=Slurm)

@@ -120,4 +120,18 @@ Fingerprint = Annotated[
     _like(r"[0-9A-Fa-f]{40}", "the fingerprint of an OpenPGP key: 40 hexadecimal digits without blanks", 40),
 ]
 Network = Annotated[str, Checked(syntax.check_network, example="10.0.0.0/8")]
+LabelKey = Annotated[
+    str,
+    _like(
+        r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?",
+        "a name of Kubernetes such as rdma/rdma_shared_device_a",
+    ),
+]
+Quantity = Annotated[str, _like(r"[1-9][0-9]{0,9}(Ki|Mi|Gi|Ti|Pi)", "a size such as 500Gi or 2Ti", 13, "2Ti")]
+SlurmTime = Annotated[
+    str, _like(r"([0-9]{1,4}-)?[0-9]{1,4}(:[0-9]{2}){0,2}|UNLIMITED", "a time such as 2-00:00:00", 16)
+]
+SlurmOption = Annotated[
+    str, _like(r"--[a-z][a-z-]*(=[^\s'\"\\$`]+)?", "one option such as --constraint=h100, without blanks")
+]
 PortRange = Annotated[str, Checked(syntax.check_port_range, r"[0-9]+-[0-9]+", "32768-60999")]

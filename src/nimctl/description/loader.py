@@ -110,6 +110,8 @@ def _examine(path: Path) -> Examined:
         storage=tuple(sections.storage.values()),
         deployments=tuple(sections.deployments.values()),
         secrets=sections.secrets,
+        kubernetes=sections.kubernetes,
+        slurm=sections.slurm,
         file=file,
         positions=positions,
         gpu_models=_used(tables, sections.nodes),
@@ -129,7 +131,7 @@ def _placeable(problems: Sequence[Problem], raw: Any, sections: shape.Sections) 
         match problem.field:
             case ("deployments", int(), str(name), *_) if name in _HARMLESS:
                 continue
-            case ("connection" | "stack" | "secrets" | "name" | "plugin", *_):
+            case ("connection" | "stack" | "secrets" | "kubernetes" | "slurm" | "name" | "plugin", *_):
                 continue
             case _:
                 return False

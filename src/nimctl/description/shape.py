@@ -19,8 +19,10 @@ from nimctl.description.document import (
     Connection,
     Deployment,
     Document,
+    Kubernetes,
     NodeEntry,
     SecretSource,
+    Slurm,
     Stack,
     Storage,
 )
@@ -44,6 +46,8 @@ class Sections:
     storage: Mapping[int, Storage] = field(default_factory=dict)
     deployments: Mapping[int, Deployment] = field(default_factory=dict)
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
+    slurm: Slurm = field(default_factory=Slurm)
 
 
 def validate(raw: Any, findings: Findings) -> Sections:
@@ -70,6 +74,8 @@ def validate(raw: Any, findings: Findings) -> Sections:
         storage=dict(enumerate(document.storage)),
         deployments=dict(enumerate(document.deployments)),
         secrets=document.secrets,
+        kubernetes=document.kubernetes,
+        slurm=document.slurm,
     )
 
 

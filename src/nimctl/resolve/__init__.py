@@ -13,6 +13,7 @@ from nimctl.resolve.ports import Ports
 from nimctl.resolve.ranks import Recipe, image_of, replica
 from nimctl.resolve.request import Request, RequestError, understand
 from nimctl.resolve.seats import seat
+from nimctl.resolve.spelling import Spelling
 from nimctl.stack.locking import still_locked
 from nimctl.suggest import command
 
@@ -24,11 +25,15 @@ class PlacementError(DescriptionError):
 
 
 def resolve(
-    cluster: Cluster, lock: Lock | None = None, contracts: Mapping[str, Contract] | None = None
+    cluster: Cluster,
+    lock: Lock | None = None,
+    contracts: Mapping[str, Contract] | None = None,
+    spelling: Spelling | None = None,
 ) -> Placement:
     """Place every rank of a cluster.
 
     ``lock`` keeps what was placed before in its place; ``contracts`` are those that may be used (None: ours).
+    ``spelling`` only changes how ranks write what a target knows no sooner than they start.
     Raises PlacementError with every problem.
     """
     lock = lock or Lock()
@@ -66,7 +71,7 @@ def resolve(
                 f"deployment {request.deployment.name}: {image} has no digest yet; "
                 f"`{command(folder, 'lock')}` or the first run looks it up and writes it to cluster.lock.yml"
             )
-        recipe = Recipe(request)
+        recipe = Recipe(request, spelling)
         for number, (shape, seats) in enumerate(seating.seats[request.index]):
             ranks += replica(
                 cluster, recipe, number, shape, seats, numbers[request.index, number], by_name, image

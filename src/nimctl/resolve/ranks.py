@@ -20,6 +20,7 @@ from nimctl.placement import Health, Mount, Rank
 from nimctl.resolve.ports import role_of
 from nimctl.resolve.request import Request
 from nimctl.resolve.shape import Shape
+from nimctl.resolve.spelling import Spelling
 from nimctl.resolve.storage import mounts_below
 from nimctl.stack.layers.nccl import TOPOLOGY
 
@@ -77,6 +78,8 @@ def _rank(
     role = role_of(index, len(nodes))
     node, leader = nodes[index], nodes[0]
     fields = _fields(deployment, contract, index, shape, node, leader, seat, ports)
+    if recipe.spelling is not None:
+        fields.update(recipe.spelling(deployment, node, fields))
     weights = deployment.weights.path if deployment.weights else None
     mounts = _mounts(deployment, contract, weights, role, fields)
     environment = recipe.environment(role, node, fields)
@@ -88,6 +91,8 @@ def _rank(
         name: ports[name] for name, row in contract.ports.items() if name in ports and role in row.roles
     }
     start = deployment.timeouts.start or facts.deadline or contract.start.deadline
+    command = tuple(_command(contract, deployment, role, fields))
+    health = Health(contract.health.path, ports["api"], seconds(start), contract.health.live or "")
     return Rank(
         name=f"{deployment.name}-{number}-{index}",
         deployment=deployment.name,
@@ -103,13 +108,17 @@ def _rank(
         image=image,
         options=tuple(_options(contract, facts, deployment, role, node, seat, mounts, fields)),
         environment=environment,
-        command=tuple(_command(contract, deployment, role, fields)),
+        command=command,
         secrets=tuple(_secrets(cluster, contract, facts, weights)),
         mounts=tuple(mounts),
-        health=Health(contract.health.path, ports["api"], seconds(start)) if leads else None,
+        health=health if leads else None,
         api_port=ports["api"],
         stop_timeout=seconds(deployment.timeouts.stop) if deployment.timeouts.stop else STOP_TIMEOUT,
         requires_mounts=mounts_below(cluster.storage, node, [mount.source for mount in mounts]),
+        shm=_shm(contract, facts),
+        entrypoint=contract.entrypoint or "",
+        program=_program(contract, command),
+        rdma=_wants_rdma(contract, facts, role, node, seat),
     )
 
 
@@ -174,8 +183,9 @@ class _Setter:
 class Recipe:
     """What all ranks of a deployment have in common, worked out once for perhaps ten thousand of them."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, spelling: Spelling | None = None) -> None:
         self.request = request
+        self.spelling = spelling
         self.contract = request.contract
         self.deployment = request.deployment
         self.facts = engines()[request.deployment.engine]
@@ -260,6 +270,30 @@ def _has_topology(cluster: Cluster, contract: Contract, seat: Seat) -> bool:
     return bool(nccl.topology and nccl.mode == "managed" and seat.gpus and not contract.literal)
 
 
+def _shm(contract: Contract, facts: EngineFacts) -> str:
+    """Size of /dev/shm, as the container engines write it."""
+    return "" if contract.literal else facts.shm or contract.shm or ""
+
+
+def _wants_rdma(contract: Contract, facts: EngineFacts, role: Role, node: Node, seat: Seat) -> bool:
+    """Whether a rank talks to the others by RDMA, and so needs the node's HCAs."""
+    return (
+        bool(seat.gpus)
+        and facts.devices == "all"
+        and role != "single"
+        and node.fabric is not None
+        and node.fabric.kind in {"infiniband", "roce"}
+        and not contract.literal
+    )
+
+
+def _program(contract: Contract, command: Sequence[str]) -> tuple[str, ...]:
+    """All that runs in the container; empty where only the image knows it."""
+    if contract.entrypoint:
+        return (contract.entrypoint, *command)
+    return tuple(command) or tuple(contract.program.words if contract.program else ())
+
+
 def _literal_mount(volume: str) -> Mount:
     source, target, *mode = volume.split(":")
     return Mount(source, target, read_only=mode == ["ro"], owner=0)
@@ -289,14 +323,14 @@ def _options(
     # Where SELinux is enforced, a container may else neither write its cache nor read weights on a share, and
     # relabelling shared weights would change them for everybody.
     options = ["--network=host", "--security-opt=label=disable"]
-    shm = facts.shm or contract.shm
+    shm = _shm(contract, facts)
     if shm:
         options.append(f"--shm-size={shm}")
     if seat.gpus:
         options += [f"--device=nvidia.com/gpu={gpu}" for gpu in seat.gpus]
     if seat.gpus and facts.devices == "all":
         options.append("--ulimit=stack=67108864")
-        if role != "single" and node.fabric is not None and node.fabric.kind in {"infiniband", "roce"}:
+        if _wants_rdma(contract, facts, role, node, seat):
             options += ["--device=/dev/infiniband", "--cap-add=IPC_LOCK", "--ulimit=memlock=-1"]
     options += [
         f"--volume={mount.source}:{mount.target}{':ro' if mount.read_only else ''}" for mount in mounts
