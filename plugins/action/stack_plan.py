@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,9 @@ class ActionModule(ActionBase):
         self, arguments: dict[str, Any], tables: versions.Versions, variables: dict[str, Any]
     ) -> dict[str, Any]:
         probed = self._probe(variables)
+        plans = planned_before(variables) if self._task.check_mode else {}
         plan = self._plan(
-            arguments["layer"], probed, arguments["settings"], arguments["context"], {}, tables, variables
+            arguments["layer"], probed, arguments["settings"], arguments["context"], plans, tables, variables
         )
         return {"changed": False, "plan": dict(plan.values), **asdict(plan), "host": probed}
 
@@ -140,6 +142,15 @@ class ActionModule(ActionBase):
         if result.get("failed"):
             raise AnsibleActionFail(str(result.get("msg") or result))
         return result
+
+
+def planned_before(variables: Mapping[str, Any]) -> dict[str, LayerPlan]:
+    """What roles that ran before have registered: in check mode nothing of it is to be seen on the host."""
+    found = {}
+    for name, result in variables.items():
+        if name.startswith("__") and isinstance(result, Mapping) and {"layer", "values"} <= set(result):
+            found[result["layer"]] = LayerPlan(result["layer"], result["values"])
+    return found
 
 
 def _only_checked(wish: Any) -> bool:

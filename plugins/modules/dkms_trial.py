@@ -6,8 +6,8 @@ module: dkms_trial
 short_description: See whether a kernel module builds before its packages take the place of others
 description:
   - Unpacks packages that are not installed into a temporary folder and lets DKMS build their module there,
-    for one kernel. Nothing on the node changes. Where the build fails, the module fails with the end of its
-    log.
+    for one kernel. Nothing on the node changes, but for the key that DKMS makes to sign modules where it has
+    none. Where the build fails, the module fails with the end of its log.
   - Where DKMS is not installed yet there is nothing to protect, and nothing is built.
 version_added: 0.2.0
 options:

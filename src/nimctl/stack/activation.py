@@ -77,9 +77,8 @@ def _named(loaded: str, flavour: str, kind: ModuleKind, version: str) -> str:
 
 
 def _on_disk(host: Host, version: str, kind: ModuleKind) -> bool:
-    modules = [module for module in host.driver.installed if module.name == "nvidia"]
     return host.driver.user_space == version and any(
-        module.version == version and module.flavour in ("", kind) for module in modules
+        module.version == version and module.flavour in ("", kind) for module in host.driver.base_modules
     )
 
 

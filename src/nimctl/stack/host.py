@@ -84,6 +84,10 @@ class DkmsModule(Part):
     state: str = Field("", description="added, built, installed or failed")
 
 
+BASE_MODULES = ("nvidia", "nvidia_current", "nvidia_current_open")
+"""What the module that the others need is called: by NVIDIA, and by Debian, which keeps several."""
+
+
 class Driver(Part):
     """The NVIDIA driver: what is loaded, what lies on disk."""
 
@@ -98,6 +102,11 @@ class Driver(Part):
     nouveau: bool = Field(False, description="nouveau is loaded")
     users: tuple[int, ...] = Field((), description="Processes that have /dev/nvidia* open")
     user_names: Mapping[str, str] = Field(default_factory=dict, description="Their programs by PID")
+
+    @property
+    def base_modules(self) -> tuple[KernelModule, ...]:
+        """The installed modules that are the driver itself, which the others need."""
+        return tuple(module for module in self.installed if module.name in BASE_MODULES)
 
 
 class Gid(Part):

@@ -256,9 +256,12 @@ def test_a_loaded_driver_is_replaced_on_a_node_that_is_drained_or_may_reboot(lea
     assert result.cost == cost
 
 
-def test_a_driver_that_is_on_disk_waits_for_the_reboot():
+@pytest.mark.parametrize("name", ["nvidia", "nvidia_current_open"], ids=["NVIDIA's", "Debian's"])
+def test_a_driver_that_is_on_disk_waits_for_the_reboot(name):
     half = host("580.178.04", of("580.178.04"))
-    half = half.model_copy(update={"driver": half.driver.model_copy(update={"loaded": "570.211.01"})})
+    modules = (KernelModule(name=name, version="580.178.04", flavour="open"),)
+    driver = half.driver.model_copy(update={"loaded": "570.211.01", "installed": modules})
+    half = half.model_copy(update={"driver": driver})
     result = plan(half, {}, branch=580)
     assert result.values["steps"] == "managed"
     assert result.cost == "reboot"

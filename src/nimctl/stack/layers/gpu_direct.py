@@ -78,7 +78,7 @@ def flavour(question: Question) -> str:
     planned = question.plans.get("driver")
     found = [
         str(planned.values.get("modules", "")) if planned else "",
-        next((module.flavour for module in driver.installed if module.name == "nvidia"), ""),
+        next((module.flavour for module in driver.base_modules), ""),
         driver.flavour,
     ]
     known = next((kind for kind in found if kind in ("open", "proprietary")), "")
