@@ -79,6 +79,11 @@ install_system() {
   command -v rpmbuild >/dev/null || missing+=(rpm)
   command -v createrepo_c >/dev/null || missing+=(createrepo-c)
   command -v gpg >/dev/null || missing+=(gpg gpg-agent)
+  # Pages are looked at in a real browser. Ubuntu has it as a snap only; there those tests are skipped.
+  if [ "$(. /etc/os-release && echo "$ID")" = debian ]; then
+    command -v chromium >/dev/null || missing+=(chromium)
+    command -v chromedriver >/dev/null || missing+=(chromium-driver)
+  fi
   [ "${#missing[@]}" -eq 0 ] || apt_install "${missing[@]}"
 
   # The lab's images start from a Debian image; where none can be pulled they are bootstrapped.

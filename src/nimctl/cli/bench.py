@@ -97,6 +97,7 @@ def bench(
         Path | None,
         typer.Option(help="Keep the result for `nimctl plan --calibrate`: .json, or .csv for rows alone."),
     ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page of its own, to look at or pass on.")] = None,
 ) -> None:
     """Put load on an endpoint and measure how fast it answers: latency, throughput, goodput, errors.
 
@@ -119,7 +120,7 @@ def bench(
         raise RejectedError(f"--tool {tool} is not known; it is nimctl or aiperf")
     if tokenizer is not None and tool != "aiperf":
         raise RejectedError("--tokenizer is for --tool aiperf; nimctl leaves counting tokens to the endpoint")
-    for file in (save,):
+    for file in (save, html):
         if file is not None and not file.absolute().parent.is_dir():
             raise RejectedError(f"{file}: there is no folder {file.absolute().parent}")
     if (inventory is None) == (url is None):
@@ -160,10 +161,16 @@ def bench(
     result = measure(asked, order, key, choose(messages), tokenizer=next(filter(None, names), None))
     if save is not None:
         saving.save(save, result.as_json())
+    if html is not None:
+        from nimctl.report.bench import page
+
+        saving.write(html, page(result))
     if as_json:
         print_json(result.as_json())
     else:
-        _show(result, save)
+        _show(result)
+    for file in filter(None, (save, html)):
+        messages.print(f"Written: {file}", markup=False, soft_wrap=True)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(FAILED if result.failed or not result.levels else DONE)
@@ -206,7 +213,7 @@ def _corrected(asked: Subject, **given: str | int | None) -> Subject:
     return replace(asked, setup=replace(asked.setup, **known))  # type: ignore[arg-type]  # each has its type
 
 
-def _show(result: Result, save: Path | None) -> None:
+def _show(result: Result) -> None:
     from nimctl.bench.tables import errors, tables
 
     where = result.endpoint.deployment or result.endpoint.url
@@ -225,5 +232,3 @@ def _show(result: Result, save: Path | None) -> None:
         messages.print(f"note: {note}", markup=False, soft_wrap=True)
     if result.interrupted:
         messages.print("Stopped; the figures are those of what was answered until then.", style="yellow")
-    if save is not None:
-        messages.print(f"Saved to {save}.", markup=False, soft_wrap=True)

@@ -101,6 +101,13 @@ def test_a_deployment_of_a_description(endpoint, call, inventory, tmp_path):
     assert (result["setup"]["nodes"], result["setup"]["gpus_per_node"]) == (2, 8)
 
 
+def test_a_page_can_be_written(endpoint, call, tmp_path):
+    file = tmp_path / "bench.html"
+    assert call("--url", endpoint.url, *QUICK, "--html", file).exit_code == 0
+    assert "tiny: " in file.read_text()
+    assert "Time per output token" in file.read_text()
+
+
 def test_failed_requests_are_exit_code_1(endpoint, call):
     endpoint.manners.failing, endpoint.manners.every = "http 503", 2
     done = call("--url", endpoint.url, *QUICK, "--osl", "8")
