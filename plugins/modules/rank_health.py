@@ -22,6 +22,11 @@ options:
     description: Name of the cluster; without it, no rank counts as held.
     type: str
     default: ""
+  undefined:
+    description: Whether a rank without a unit is passed over, because it is not deployed yet, or is an error.
+    type: str
+    choices: [failed, passed]
+    default: failed
   settle:
     description: How long a rank has to run without a restart, in seconds.
     type: int
@@ -74,7 +79,7 @@ class Watch:
         return show(
             self.module.run_command,
             [self.unit],
-            ["ActiveState", "SubState", "NRestarts", "ActiveEnterTimestampMonotonic"],
+            ["LoadState", "ActiveState", "SubState", "NRestarts", "ActiveEnterTimestampMonotonic"],
         )[self.unit]
 
     def age(self, state: dict[str, str]) -> float:
@@ -131,6 +136,8 @@ def work(module: AnsibleModule) -> None:
         for rank in module.params["ranks"]
         if not module.params.get("cluster") or not drains.holds(rank["name"])
     ]
+    if module.params["undefined"] == "passed":
+        waiting = [watch for watch in waiting if watch.state()["LoadState"] != "not-found"]
     ready: dict[str, float] = {}
     while waiting:
         for watch in list(waiting):
@@ -160,6 +167,7 @@ def main() -> None:
         argument_spec={
             "ranks": {"type": "list", "elements": "dict", "required": True},
             "cluster": {"type": "str", "default": ""},
+            "undefined": {"type": "str", "choices": ["failed", "passed"], "default": "failed"},
             "settle": {"type": "int", "default": 3},
             "least": {"type": "int", "default": 10},
         },

@@ -7,7 +7,8 @@ short_description: Stop or start ranks, replica by replica
 description:
   - With O(state=stopped), stops the ranks of every replica that has to restart as a whole, which is one where
     P(nimctl.multinode.ranks#module) found a reason at any of its ranks on any node.
-  - With O(state=started), starts those of O(ranks) that do not run.
+  - With O(state=started), starts those of O(ranks) that do not run. With O(release), those that have no unit
+    yet are passed over, because a bare node is given back before its ranks are deployed.
   - A replica with a node that could not be reached in this run is left as it is.
   - A replica with a node that is drained is stopped and held. Its ranks do not start, not at a boot either,
     until the node is given back.
@@ -102,7 +103,9 @@ def work(module: AnsibleModule) -> None:
     names = module.params["names"]
     marked, waits = _released(module) if start else (_held(module), [])
     units = {unit_name(name): name for name in names if name not in waits}
-    states = show(module.run_command, units, ["ActiveState"])
+    states = show(module.run_command, units, ["ActiveState", "LoadState"])
+    if module.params["release"]:
+        units = {unit: name for unit, name in units.items() if states[unit]["LoadState"] != "not-found"}
     if start:
         # In check mode nothing was stopped, yet these are the ones that would have been.
         concerned = [

@@ -6,6 +6,7 @@ import posixpath
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.nimctl.multinode.plugins.module_utils.host.kofile import (
@@ -35,10 +36,17 @@ def loaded(tree: Tree) -> list[str]:
 
 def available(tree: Tree) -> list[str]:
     """Modules that matter here and that the running kernel has, built in or as files."""
-    folder = f"/lib/modules/{release(tree)}"
-    files = [line.partition(":")[0] for line in tree.lines(f"{folder}/modules.dep")]
-    names = {module_name(path) for path in [*files, *tree.lines(f"{folder}/modules.builtin")]}
-    return sorted(name for name in names if MATTER.match(name))
+    files = [line.partition(":")[0] for line in tree.lines(f"/lib/modules/{release(tree)}/modules.dep")]
+    return sorted({*_mattering(files), *built_in(tree)})
+
+
+def built_in(tree: Tree) -> list[str]:
+    """Modules that matter here and are part of the running kernel: there is nothing to load."""
+    return sorted(_mattering(tree.lines(f"/lib/modules/{release(tree)}/modules.builtin")))
+
+
+def _mattering(paths: Iterable[str]) -> set[str]:
+    return {name for name in map(module_name, paths) if MATTER.match(name)}
 
 
 def nvidia(tree: Tree, kernel: str) -> list[dict[str, Any]]:

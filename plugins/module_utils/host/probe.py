@@ -32,6 +32,7 @@ SECTIONS: dict[str, Section] = {
     "driver": driver.read,
     "modules": modules.loaded,
     "available_modules": modules.available,
+    "builtin_modules": modules.built_in,
     "dkms": modules.dkms,
     "devices": devices.read,
     "infiniband": infiniband.read,

@@ -214,6 +214,9 @@ class Host(Part):
     available_modules: tuple[str, ...] = Field(
         (), description="Those that matter here and that the running kernel has, loaded or not"
     )
+    builtin_modules: tuple[str, ...] = Field(
+        (), description="Those of them that are part of the kernel: never among the loaded ones"
+    )
     dkms: tuple[DkmsModule, ...] = ()
     devices: tuple[DeviceNode, ...] = ()
     infiniband: tuple[IbPort, ...] = ()

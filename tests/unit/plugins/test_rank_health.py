@@ -4,7 +4,10 @@ import pytest
 from ansible_collections.nimctl.multinode.plugins.module_utils.http import url_of
 from ansible_collections.nimctl.multinode.plugins.modules import rank_health
 
-SHOWN = "Id=x\nActiveState=active\nSubState=running\nNRestarts=0\nActiveEnterTimestampMonotonic=1\n"
+SHOWN = (
+    "Id=x\nLoadState=loaded\nActiveState=active\nSubState=running\nNRestarts=0\n"
+    "ActiveEnterTimestampMonotonic=1\n"
+)
 RANK = {
     "name": "a-0-0",
     "deployment": "a",
@@ -21,7 +24,9 @@ def wait(run_module, monkeypatch, rank, serving):
         return (200, "") if url == serving else (0, "connection refused")
 
     monkeypatch.setattr(rank_health, "ask", ask)
-    result = run_module(rank_health, lambda command: (0, SHOWN, ""), ranks=[rank], settle=0, least=0)
+    result = run_module(
+        rank_health, lambda command: (0, SHOWN, ""), ranks=[rank], settle=0, least=0, undefined="failed"
+    )
     return result, asked
 
 
@@ -46,6 +51,17 @@ def test_a_rank_that_is_too_late_is_named_with_what_to_run(run_module, monkeypat
     assert result["failed"]
     assert "was not ready within 60 s" in result["msg"]
     assert "nimctl logs -i DIR a" in result["msg"]
+
+
+@pytest.mark.parametrize(("undefined", "fails"), [("failed", True), ("passed", False)])
+def test_a_rank_that_is_not_deployed_yet_is_passed_over_where_a_bare_node_is_given_back(
+    run_module, undefined, fails
+):
+    shown = SHOWN.replace("active", "inactive") + "LoadState=not-found\n"
+    result = run_module(
+        rank_health, lambda command: (0, shown, ""), ranks=[RANK], settle=0, least=0, undefined=undefined
+    )
+    assert (result["failed"], result.get("ready")) == ((True, None) if fails else (False, {}))
 
 
 def test_ipv6_stands_in_brackets():

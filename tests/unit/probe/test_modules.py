@@ -114,6 +114,7 @@ def test_which_modules_the_kernel_has(tree):
         }
     )
     assert modules.available(recorded) == ["nfs", "rdma_rxe"]
+    assert modules.built_in(recorded) == ["nfs"]
 
 
 def test_states_of_dkms(tree, tmp_path):

@@ -41,6 +41,11 @@ def test_only_what_is_missing_is_said_to_change():
     assert (result.cost, result.pending) == ("none", ())
 
 
+def test_a_module_that_is_part_of_the_kernel_is_not_to_be_loaded():
+    there = {name: Package(version="56.1-1") for name in INBOX}
+    assert plan(host(packages=there, modules=("rdma_ucm",), builtin_modules=("ib_uverbs",))).will == ()
+
+
 def test_modules_follow_the_fabric_and_nvlink():
     assert plan().values["load"] == ["ib_uverbs", "rdma_ucm"]
     fabric = {"fabric": {"kind": "infiniband", "interface": "ib0"}}

@@ -64,7 +64,8 @@ def plan(question: Question) -> LayerPlan:
     }
     will = list(changes)
     if not host.system.container:
-        will += [f"load {name}" for name in load if name not in host.modules]
+        there = {*host.modules, *host.builtin_modules}
+        will += [f"load {name}" for name in load if name not in there]
     pending = ("The drivers of DOCA-OFED are loaded by the next boot.",) if new_drivers else ()
     notes = (*found.notes, *_notes(host, settings))
     return LayerPlan(LAYER, values, tuple(will), "reboot" if new_drivers else "none", pending, notes)
