@@ -21,7 +21,6 @@ from typing import Any
 
 import yaml
 
-from nimctl.bench.client import Sample
 from nimctl.bench.result import Goodput, Level
 from nimctl.bench.statistics import Distribution
 from nimctl.bench.sweep import PER_SLOT, Order, Swept, Watcher
@@ -140,8 +139,6 @@ def run(order: Order, key: str | None, tokenizer: str, watcher: Watcher) -> tupl
             version = str(content.get("aiperf_version", ""))
             level = read(content, concurrency)
             levels.append(level)
-            for _ in range(level.requests):
-                watcher.answered(Sample(0.0, 0.0))
             watcher.end(level)
             if interrupted:
                 break
@@ -171,7 +168,9 @@ def _call(command: str, config: Path, folder: Path, key: str | None) -> bool:
 
 
 def _why(folder: Path, concurrency: int) -> str:
-    lines = (folder / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    text = (folder / "log").read_text(encoding="utf-8", errors="replace").strip()
+    # Names of files in the folder, which goes, would send people to nothing.
+    lines = [line for line in text.splitlines() if line.strip() and str(folder) not in line]
     said = "\n".join(f"    {line}" for line in lines[-15:])
     return f"aiperf gave no result at concurrency {concurrency}. The end of what it printed:\n{said}"
 

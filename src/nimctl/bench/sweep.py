@@ -150,7 +150,7 @@ def remarks(levels: Sequence[Level], order: Order) -> list[str]:
     found: dict[str, list[Level]] = {"isl": [], "osl": [], "busy": [], "late": []}
     for level in levels:
         strain = level.client
-        if level.isl is not None and abs(level.isl - order.isl) > max(2, order.isl * 0.03):
+        if level.isl is not None and abs(level.isl - order.isl) > max(8, order.isl * 0.03):
             found["isl"].append(level)
         if level.osl is not None and level.osl < order.osl * 0.98:
             found["osl"].append(level)

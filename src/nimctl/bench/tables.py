@@ -10,14 +10,18 @@ from rich.table import Table
 from nimctl.bench.result import Interval, Level, Result
 from nimctl.bench.statistics import Distribution
 
+WIDE = 112
+"""Columns that the percentiles of all times need side by side; in fewer they stand below each other."""
+TIMES = {"TTFT": "ttft_ms", "TPOT": "tpot_ms", "ITL": "itl_ms", "E2E": "e2e_ms"}
 
-def tables(result: Result) -> Iterator[RenderableType]:
-    """What it carries, how the times are spread, and how that compares with the plan."""
+
+def tables(result: Result, width: int = WIDE) -> Iterator[RenderableType]:
+    """What it carries, how times are spread, and how that compares with the plan; ``width`` in columns."""
     if not result.levels:
         return
     yield _throughput(result)
     yield ""
-    yield _latency(result)
+    yield _latency(result) if width >= WIDE else _latency_long(result)
     if result.prediction:
         yield ""
         yield _compared(result)
@@ -31,9 +35,9 @@ def _table(*headings: str) -> Table:
 
 
 def _throughput(result: Result) -> Table:
-    headings = ["CONCURRENCY", "ANSWERS", "FAILED", "TOKENS/S", "PER USER", "REQUESTS/S"]
+    headings = ["CONCURRENCY", "ANSWERS", "FAILED", "TOKENS/S", "PER USER", "REQ/S"]
     if result.limits.any:
-        headings += ["GOODPUT/S", "WITHIN LIMITS"]
+        headings += ["GOODPUT/S", "IN LIMITS"]
     table = _table(*headings)
     for level in result.levels:
         cells = [
@@ -56,15 +60,18 @@ def _failed(level: Level) -> str:
 
 
 def _latency(result: Result) -> Table:
-    table = _table("CONCURRENCY", *(f"{name} p50 / p90 / p99 ms" for name in ("TTFT", "TPOT", "ITL", "E2E")))
+    table = _table("CONCURRENCY", *(f"{name} p50 / p90 / p99 ms" for name in TIMES))
     for level in result.levels:
-        table.add_row(
-            str(level.concurrency),
-            _spread(level.ttft_ms),
-            _spread(level.tpot_ms),
-            _spread(level.itl_ms),
-            _spread(level.e2e_ms),
-        )
+        spreads = (_percentiles(getattr(level, key)) for key in TIMES.values())
+        table.add_row(str(level.concurrency), *(" / ".join(spread) for spread in spreads))
+    return table
+
+
+def _latency_long(result: Result) -> Table:
+    table = _table("CONCURRENCY", "TIME", "p50 ms", "p90 ms", "p99 ms")
+    for level in result.levels:
+        for number, (name, key) in enumerate(TIMES.items()):
+            table.add_row("" if number else str(level.concurrency), name, *_percentiles(getattr(level, key)))
     return table
 
 
@@ -111,8 +118,8 @@ def errors(result: Result) -> Mapping[str, tuple[int, str]]:
     return found
 
 
-def _spread(times: Distribution | None) -> str:
-    return "-" if times is None else " / ".join(_number(value) for value in (times.p50, times.p90, times.p99))
+def _percentiles(times: Distribution | None) -> tuple[str, ...]:
+    return ("-",) * 3 if times is None else tuple(map(_number, (times.p50, times.p90, times.p99)))
 
 
 def _number(value: float | None) -> str:

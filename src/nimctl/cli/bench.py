@@ -224,11 +224,14 @@ def _show(result: Result) -> None:
             markup=False,
             soft_wrap=True,
         )
-    for table in tables(result):
+    for table in tables(result, console.width):
         console.print(table)
     for kind, (count, example) in errors(result).items():
         messages.print(f"{count} failed: {kind}: {example}", style="red", markup=False, soft_wrap=True)
     for note in result.notes:
         messages.print(f"note: {note}", markup=False, soft_wrap=True)
     if result.interrupted:
-        messages.print("Stopped; the figures are those of what was answered until then.", style="yellow")
+        so_far = (
+            "the figures are those of what was answered until then" if result.levels else "before any answer"
+        )
+        messages.print(f"Stopped; {so_far}.", style="yellow")

@@ -105,10 +105,16 @@ def test_a_file_that_cannot_be_written(tmp_path):
 def test_tables_show_what_was_measured():
     shown = [text(table) for table in tables(result())]
     assert "200 / 280 / 298" in shown[2]
-    assert "WITHIN LIMITS" in shown[0]
+    assert "IN LIMITS" in shown[0]
     assert "50%" in shown[0]
     assert len(shown) == 3
     assert errors(result()) == {"timeout": (1, "ReadTimeout")}
+
+
+def test_in_a_narrow_terminal_times_stand_below_each_other():
+    shown = [text(table) for table in tables(result(), 80)]
+    assert max(len(line) for table in shown for line in table.rstrip().splitlines()) <= 80
+    assert [line.split()[-3:] for line in shown[2].splitlines() if "TTFT" in line] == [["200", "280", "298"]]
 
 
 def test_tables_stand_beside_the_plan():
