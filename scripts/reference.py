@@ -132,6 +132,17 @@ def _parameter_row(parameter: Any) -> str:
     return f"| `{name}` | {default} | {cell(getattr(parameter, 'help', '') or '')} |"
 
 
+def rules_page() -> str:
+    """Every rule of ``nimctl lint``, from its declaration."""
+    importlib.import_module("nimctl.lint.check")
+    rules = importlib.import_module("nimctl.lint.model").RULES
+    lines = ["# Rules of nimctl lint", "", "`nimctl lint --explain RULE` says the same.", ""]
+    for rule in sorted(rules.values(), key=lambda each: each.id):
+        lines += [f"## {rule.id}", "", f"{rule.severity}, {', '.join(rule.kinds)}: {rule.title}.", ""]
+        lines += [rule.why, "", f"Source: {rule.source}.", ""]
+    return "\n".join(lines)
+
+
 def description_page() -> str:
     """Every field of cluster.yml, from the models that validate it."""
     document = importlib.import_module("nimctl.description.document").Document
@@ -175,6 +186,7 @@ PAGES = {
     "roles.md": roles_page,
     "modules.md": modules_page,
     "commands.md": commands_page,
+    "lint-rules.md": rules_page,
     "cluster.yml.md": description_page,
 }
 

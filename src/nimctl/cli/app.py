@@ -22,6 +22,7 @@ VERBS: tuple[str, ...] = (
     "lock",
     "contracts",
     "render",
+    "lint",
     "diff",
     "provision",
     "status",

@@ -1,0 +1,1 @@
+"""The rules, a topic in each module; importing them declares them."""
