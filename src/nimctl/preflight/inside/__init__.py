@@ -1,0 +1,1 @@
+"""Programs that run on a node inside an inference image, and import nothing of this package."""
