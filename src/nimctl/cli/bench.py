@@ -59,14 +59,14 @@ def bench(
     timeout: Annotated[
         float, typer.Option(help="Longest silence of an answer, in seconds.", min=0.1)
     ] = 120.0,
-    ttft_limit: Annotated[
-        float | None, typer.Option(help="Goodput: highest time to the first token, ms.", min=0)
+    ttft: Annotated[
+        float | None, typer.Option(help="Goodput: longest time to the first token, ms.", min=0)
     ] = None,
-    tpot_limit: Annotated[
-        float | None, typer.Option(help="Goodput: highest time per token after the first, ms.", min=0)
+    tpot: Annotated[
+        float | None, typer.Option(help="Goodput: longest time per token after the first, ms.", min=0)
     ] = None,
-    e2e_limit: Annotated[
-        float | None, typer.Option(help="Goodput: highest time of a whole answer, ms.", min=0)
+    e2e: Annotated[
+        float | None, typer.Option(help="Goodput: longest time of a whole answer, ms.", min=0)
     ] = None,
     api_key_env: Annotated[
         str | None, typer.Option(help="Environment variable that holds the API key.", metavar="NAME")
@@ -153,7 +153,7 @@ def bench(
         warmup=warmup,
         level_seconds=level_seconds,
         timeout=timeout,
-        limits=Limits(ttft_limit, tpot_limit, e2e_limit),
+        limits=Limits(ttft, tpot, e2e),
         dialect=Dialect(extra=_extra(extra)),
     )
     key = subject.api_key(api_key_env, api_key_file)
@@ -171,6 +171,14 @@ def bench(
         _show(result)
     for file in filter(None, (save, html)):
         messages.print(f"Written: {file}", markup=False, soft_wrap=True)
+    missing = [option for option, value in _needed(result).items() if value is None]
+    if save is not None and missing:
+        messages.print(
+            f"note: {save} does not say what serves it, which nimctl plan --calibrate must know; next time "
+            f"add {', '.join(missing)}",
+            markup=False,
+            soft_wrap=True,
+        )
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(FAILED if result.failed or not result.levels else DONE)
@@ -211,6 +219,11 @@ def _extra(text: str | None) -> dict[str, Any]:
 def _corrected(asked: Subject, **given: str | int | None) -> Subject:
     known = {name: value for name, value in given.items() if value is not None}
     return replace(asked, setup=replace(asked.setup, **known))  # type: ignore[arg-type]  # each has its type
+
+
+def _needed(result: Result) -> dict[str, str | int | None]:
+    """What a row must say to be of use, by the option that says it."""
+    return {"--gpu": result.setup.system, "--engine": result.setup.backend, "--tensor": result.setup.tp}
 
 
 def _show(result: Result) -> None:

@@ -101,6 +101,13 @@ def test_a_deployment_of_a_description(endpoint, call, inventory, tmp_path):
     assert (result["setup"]["nodes"], result["setup"]["gpus_per_node"]) == (2, 8)
 
 
+def test_a_row_that_says_too_little_is_pointed_out(endpoint, call, tmp_path):
+    words = ("--url", endpoint.url, *QUICK, "--save", tmp_path / "x.csv", "--gpu", "h100-sxm")
+    said = " ".join(call(*words).stderr.split())
+    assert "next time add --engine, --tensor" in said
+    assert "next time" not in call(*words, "--engine", "vllm", "--tensor", "8").stderr
+
+
 def test_a_page_can_be_written(endpoint, call, tmp_path):
     file = tmp_path / "bench.html"
     assert call("--url", endpoint.url, *QUICK, "--html", file).exit_code == 0
