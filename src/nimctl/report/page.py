@@ -62,12 +62,12 @@ def _environment() -> Environment:
     filters: dict[str, Callable[[Any], str]] = {
         "ms": words.milliseconds,
         "number": words.number,
-        "gib": words.gib,
         "gb": words.gigabytes,
         "usd": words.dollars,
         "many": words.count,
         "whole": words.whole,
         "percent": words.percent,
+        "sentence": words.sentence,
         "swatch": lambda series: Markup(swatch(series)),  # noqa: S704 - our own drawing
     }
     environment.filters |= filters

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nimctl.plan.answer import BreakEven, Curves, LatencyPoint, Plan, StageMemory
 from nimctl.report.chart import FULL, Axis, Chart, Rule, Series
 from nimctl.report.page import Figure, render
-from nimctl.report.words import count, dollars, milliseconds, number
+from nimctl.report.words import count, dollars, milliseconds, number, sentence
 
 PARTS = (
     ("weights", "weights"),
@@ -57,6 +57,7 @@ def page(plan: Plan) -> str:
         "plan.html.j2",
         plan=plan,
         split=split(plan),
+        stages=stages(plan),
         gpu_count=f"{plan.gpus} x {plan.cluster.gpu}",
         bars=bars(plan),
         parts=PARTS,
@@ -79,6 +80,14 @@ def split(plan: Plan) -> str:
     if plan.data > 1:
         parts.append(f"DP{plan.data}")
     return " × ".join(parts)  # noqa: RUF001 - a multiplication sign for people
+
+
+def stages(plan: Plan) -> str:
+    """How the layers are split over the stages: ``31 / 30``, or a summary where there are many."""
+    if len(plan.stages) <= 4:
+        return " / ".join(str(layers) for layers in plan.stages)
+    few, many = min(plan.stages), max(plan.stages)
+    return f"{len(plan.stages)} stages of {few if few == many else f'{few} to {many}'}"
 
 
 def bars(plan: Plan) -> list[Bar]:
@@ -207,7 +216,7 @@ def _cost(plan: Plan) -> Figure | None:
     return Figure(
         Chart(
             "Cost against load",
-            cheapest.reason if cheapest else "No API to compare with is in the price book.",
+            sentence(cheapest.reason) if cheapest else "No API to compare with is in the price book.",
             Axis("tokens per month, in and out", count, log=False),
             Axis("USD per month", dollars, log=_spread(plan.curves)),
             [own, *others],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-GIB = 2**30
-
 
 def number(value: float) -> str:
     """Three digits that count, thousands with commas."""
@@ -26,13 +24,8 @@ def milliseconds(value: float) -> str:
     return f"{number(value / 1000)} s" if abs(value) >= 10_000 else f"{number(value)} ms"
 
 
-def gib(count: float) -> str:
-    """Bytes as GiB."""
-    return f"{number(count / GIB)} GiB"
-
-
 def gigabytes(count: float) -> str:
-    """Bytes as GB of a thousand millions, as sizes of models are told."""
+    """Bytes as GB of a thousand millions, as sizes of models are told and `nimctl plan` does."""
     return f"{number(count / 1e9)} GB"
 
 
@@ -58,3 +51,11 @@ def count(value: float) -> str:
 def percent(share: float) -> str:
     """A share of 1 as percent."""
     return f"{number(share * 100)} %"
+
+
+def sentence(text: str) -> str:
+    """A remark as a sentence: with a capital at its beginning and a full stop at its end."""
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

@@ -133,7 +133,7 @@ def test_a_model_that_does_not_fit_says_how_much_is_missing(made, browser):
     browser.open(made["does not fit"][0], "desktop")
     text = browser.look()["text"]
     assert "It does not fit" in text
-    assert "28.8 GiB missing" in text
+    assert "30.9 GB missing" in text
     assert "Latency against concurrency" not in text
 
 
