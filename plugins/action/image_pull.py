@@ -23,7 +23,8 @@ class ActionModule(ActionBase):
         if found.get("failed") or not found.get("images") or self._task.check_mode:
             return found
         logins = {}
-        for image in found["images"]:
+        # With a bundle no registry is asked, and no password is needed.
+        for image in found["images"] if not (task_vars or {}).get("nimctl_bundle") else ():
             login = login_for(image, arguments.get("logins") or [])
             if login is not None:
                 logins[login["host"]] = self._with_password(

@@ -11,6 +11,8 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 try:
+    from nimctl.bundle.store import open_bundle
+    from nimctl.bundle.use import offered
     from nimctl.errors import NimctlError
     from nimctl.stack import compatibility, versions
     from nimctl.stack.host import Host
@@ -119,6 +121,8 @@ class ActionModule(ActionBase):
         variables: dict[str, Any],
     ) -> LayerPlan:
         def offers(repository: Any, names: tuple[str, ...]) -> dict[str, list[str]]:
+            if variables.get("nimctl_bundle"):
+                return self._bundled(probed, names, variables)
             asked = {"repository": asdict(repository), "names": list(names)}
             return dict(self._on_host(OFFERS, asked, variables)["offers"])
 
@@ -126,6 +130,13 @@ class ActionModule(ActionBase):
         if planned.values.get("reach"):
             self._on_host(ENDPOINTS, {"endpoints": planned.values["reach"]}, variables)
         return planned
+
+    def _bundled(
+        self, probed: dict[str, Any], names: tuple[str, ...], variables: dict[str, Any]
+    ) -> dict[str, list[str]]:
+        """What the bundle of this run has, whatever repositories the node knows."""
+        store = open_bundle(Path(self._templar.template(variables["nimctl_bundle"])))
+        return offered(store, probed, names)
 
     def _folder(self, variables: dict[str, Any]) -> Path | None:
         """The folder of the description, whose stack.yml may have rows of the user's own."""

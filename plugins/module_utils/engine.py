@@ -25,11 +25,11 @@ class Engine:
         self.binary = shutil.which(name) or shutil.which(name, path="/usr/bin:/usr/local/bin:/bin")
         self._run = run
 
-    def call(self, *arguments: str) -> tuple[int, str, str]:
+    def call(self, *arguments: str, **options: Any) -> tuple[int, str, str]:
         """Run the engine's command."""
         if self.binary is None:
             return 127, "", f"{self.name} is not installed"
-        return self._run([self.binary, *arguments])
+        return self._run([self.binary, *arguments], **options)
 
     def containers(self, label: str = "") -> list[dict[str, Any]]:
         """Every container, or every one with a label, running or not: name, running, labels."""

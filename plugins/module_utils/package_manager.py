@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
+from ansible_collections.nimctl.multinode.plugins.module_utils import bundle
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.apt import Apt
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base import PackageError, Run
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.dnf import Dnf
@@ -12,7 +14,18 @@ __all__ = ["Apt", "Dnf", "PackageError", "package_manager"]
 
 
 def package_manager(run: Run) -> Apt | Dnf | None:
-    """The package manager of this node."""
+    """The package manager of this node; where a bundle is active it knows that and nothing else."""
+    bundled = bundle.active()
+    call = from_bundle(run) if bundled else run
     if shutil.which("apt-get"):
-        return Apt(run)
-    return Dnf(run) if shutil.which("dnf") else None
+        return Apt(call, bundled)
+    return Dnf(call, bundled) if shutil.which("dnf") else None
+
+
+def from_bundle(run: Run) -> Run:
+    """Run package managers so that they read the bundle in the place of the node's own sources."""
+
+    def call(command: list[str], **more: Any) -> tuple[int, str, str]:
+        return run([command[0], *bundle.options(command[0]), *command[1:]], **more)
+
+    return call

@@ -80,6 +80,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils import bundle, bundle_registry
 from ansible_collections.nimctl.multinode.plugins.module_utils.engine import (
     SECRETS,
     Engine,
@@ -91,7 +92,14 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.errors import tol
 
 
 def pull(engine: Engine, image: str, login: dict | None) -> tuple[int, str, str]:
-    """Pull with a login that exists for this moment only."""
+    """Pull with a login that exists for this moment only; what came with a bundle needs none."""
+    blobs = bundle.FOLDER / bundle.BLOBS
+    if bundle.active() and bundle_registry.has(blobs, image):
+        if engine.name == "podman":
+            with bundle_registry.for_podman(blobs, image) as environment:
+                return engine.call("pull", "--quiet", image, environ_update=environment)
+        with bundle_registry.for_docker(blobs, image):
+            return engine.pull(image, None)
     if login is None:
         return engine.pull(image, None)
     with private_folder() as folder:
@@ -159,6 +167,8 @@ def work(module: AnsibleModule) -> None:
                 + "\n  ".join(words)
                 + f"\n{pull_hint(err)}"
             )
+    # An engine that has the images keeps them; a second copy would only fill the disk.
+    shutil.rmtree(bundle.FOLDER / bundle.IMAGES, ignore_errors=True)
     module.exit_json(changed=bool(missing), images=missing)
 
 

@@ -72,6 +72,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils import bundle
 from ansible_collections.nimctl.multinode.plugins.module_utils.drain import Drains
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.files import (
@@ -143,7 +144,11 @@ def _take(module: AnsibleModule, path: Path) -> None:
     if other:
         said = refusal(module.params["cluster"], other, now)
         module.fail_json(msg=said, holder=other, refused=said)
-    since = present["since"] if present and present["run"] == identity["run"] else now
+    renewed = bool(present and present["run"] == identity["run"])
+    if not renewed:
+        # What a run that broke off has left: whether this one has a bundle shows later.
+        bundle.deactivate()
+    since = present["since"] if renewed else now
     lease = {**identity, "since": since, "expires": now + 3600 * module.params["hours"]}
     write_atomic(path, json.dumps(lease, sort_keys=True) + "\n", 0o644)
 
@@ -155,6 +160,7 @@ def _give_back(module: AnsibleModule, folder: Path) -> None:
         return
     if module.params["state"] == "released":
         _note_down(module, folder, present)
+    bundle.deactivate()
     (folder / "lease.json").unlink()
 
 

@@ -21,16 +21,21 @@ def question(
     Variables have the order of Ansible: what a role has in vars wins over the inventory, which wins over
     its defaults. Raises AnsibleError where one cannot be templated.
     """
-    seen = {
-        **_file(folder / role / "defaults" / "main.yml", loader),
-        **variables,
-        **_file(folder / role / "vars" / "main.yml", loader),
-    }
+    seen = role_files(folder / role, variables, loader)
     templar = templar.copy_with_new_env(available_variables=seen)
     settings, context = (
         templar.template(seen.get(f"__{role}_{name}", {})) for name in ("settings", "context")
     )
     return dict(settings or {}), dict(context or {})
+
+
+def role_files(role: Path, variables: dict[str, Any], loader: Any) -> dict[str, Any]:
+    """The variables that the tasks of a role in a folder would see, not templated yet."""
+    return {
+        **_file(role / "defaults" / "main.yml", loader),
+        **variables,
+        **_file(role / "vars" / "main.yml", loader),
+    }
 
 
 def _file(path: Path, loader: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ GROUPS = (
     "lustre_clients",
     "nfs_clients",
     "nim_absent_nodes",
+    "nim_bundle_receivers",
     *LAYER_GROUPS,
     "nim_leaders",
     "nim_nodes",

@@ -18,7 +18,7 @@ from nimctl.image import ImageReference, is_digest, parse
 from nimctl.secrets import Vault, read_secret
 
 # Lists of manifests first: a node then picks its own architecture from the digest that is locked.
-_ACCEPT = ", ".join(
+ACCEPT = ", ".join(
     [
         "application/vnd.oci.image.index.v1+json",
         "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -26,8 +26,8 @@ _ACCEPT = ", ".join(
         "application/vnd.docker.distribution.manifest.v2+json",
     ]
 )
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-_MAX_MANIFEST = 8 * 1024 * 1024
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+MAX_MANIFEST = 8 * 1024 * 1024
 _DOCKER_HUB = "registry-1.docker.io"
 
 
@@ -77,17 +77,13 @@ def digest(image: str, how: Access, transport: httpx.BaseTransport | None = None
     if reference.digest:
         return reference.digest
     failures = []
-    # A mirror is somebody else: the registry's password is not for it.
-    hosts = [(mirror, replace(how, password=None)) for mirror in how.mirrors]
-    hosts.append((_DOCKER_HUB if how.host == "docker.io" else how.host, how))
-    for host, way in hosts:
-        for scheme in ("https", "http") if how.insecure else ("https",):
-            try:
-                return _ask(f"{scheme}://{host}", reference, way, transport)
-            except httpx.HTTPError as error:
-                failures.append(f"{scheme}://{host}: {_reason(error, how)}")
-            except _RefusedError as error:
-                failures.append(f"{scheme}://{host}: {error}")
+    for base, way in bases(how):
+        try:
+            return _ask(base, reference, way, transport)
+        except httpx.HTTPError as error:
+            failures.append(f"{base}: {reason(error, how)}")
+        except AnswerError as error:
+            failures.append(f"{base}: {error}")
     raise RegistryError(
         f"{image}: its digest could not be looked up.\n  " + "\n  ".join(failures) + "\n"
         "A controller without access to the registry can be told: nimctl lock -i DIR --image "
@@ -95,19 +91,31 @@ def digest(image: str, how: Access, transport: httpx.BaseTransport | None = None
     )
 
 
-class _RefusedError(Exception):
-    """One registry answered, but not with a digest."""
+class AnswerError(Exception):
+    """One registry answered, but not with what it was asked for."""
+
+
+def bases(how: Access) -> list[tuple[str, Access]]:
+    """Where to ask, in order: mirrors first, as the nodes will; each with the login that is for it."""
+    # A mirror is somebody else: the registry's password is not for it.
+    hosts = [(mirror, replace(how, password=None)) for mirror in how.mirrors]
+    hosts.append((_DOCKER_HUB if how.host == "docker.io" else how.host, how))
+    schemes = ("https", "http") if how.insecure else ("https",)
+    return [(f"{scheme}://{host}", way) for host, way in hosts for scheme in schemes]
+
+
+def open_client(how: Access, transport: httpx.BaseTransport | None = None) -> httpx.Client:
+    """A client that trusts the registry as the description says; ``transport`` is for tests."""
+    return httpx.Client(verify=verification(how), timeout=TIMEOUT, transport=transport, follow_redirects=True)
 
 
 def _ask(base: str, reference: ImageReference, how: Access, transport: httpx.BaseTransport | None) -> str:
     url = f"{base}/v2/{reference.repository}/manifests/{reference.tag or 'latest'}"
-    headers = {"Accept": _ACCEPT}
-    with httpx.Client(
-        verify=_verification(how), timeout=_TIMEOUT, transport=transport, follow_redirects=True
-    ) as client:
+    headers = {"Accept": ACCEPT}
+    with open_client(how, transport) as client:
         answer = client.head(url, headers=headers)
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            headers["Authorization"] = _authorization(client, answer, reference, how)
+            headers["Authorization"] = authorization(client, answer, reference, how)
             answer = client.head(url, headers=headers)
         found = answer.headers.get("Docker-Content-Digest", "")
         if answer.is_success and is_digest(found):
@@ -115,7 +123,7 @@ def _ask(base: str, reference: ImageReference, how: Access, transport: httpx.Bas
         if answer.is_success or answer.status_code == httpx.codes.METHOD_NOT_ALLOWED:
             # The header is optional; the digest is that of the manifest's bytes.
             return _digest_of_content(client, url, headers)
-        raise _RefusedError(_meaning(answer.status_code, reference, how))
+        raise AnswerError(meaning(answer.status_code, reference, how))
 
 
 def _digest_of_content(client: httpx.Client, url: str, headers: dict[str, str]) -> str:
@@ -123,49 +131,53 @@ def _digest_of_content(client: httpx.Client, url: str, headers: dict[str, str]) 
     size = 0
     with client.stream("GET", url, headers=headers) as answer:
         if not answer.is_success:
-            raise _RefusedError(f"answered {answer.status_code} for the manifest")
+            raise AnswerError(f"answered {answer.status_code} for the manifest")
         for chunk in answer.iter_bytes():
             size += len(chunk)
-            if size > _MAX_MANIFEST:
-                raise _RefusedError("sent a manifest of more than 8 MiB")
+            if size > MAX_MANIFEST:
+                raise AnswerError("sent a manifest of more than 8 MiB")
             checksum.update(chunk)
     return f"sha256:{checksum.hexdigest()}"
 
 
-def _authorization(
+def authorization(
     client: httpx.Client, answer: httpx.Response, reference: ImageReference, how: Access
 ) -> str:
-    """The header that a registry's challenge asks for: basic, or a token from where it says."""
+    """The header that a registry's challenge asks for: basic, or a token from where it says.
+
+    Raises AnswerError, httpx.HTTPError.
+    """
     challenge = answer.headers.get("WWW-Authenticate", "")
     scheme, _, rest = challenge.partition(" ")
     login = httpx.BasicAuth(how.username, how.password()) if how.password else None
     if scheme.lower() == "basic":
         if login is None:
-            raise _RefusedError(
+            raise AnswerError(
                 "wants a login; name it in cluster.yml: stack.container_engine.registries: "
                 f"[{{host: {how.host}, username: ..., password: NAME_UNDER_SECRETS}}]"
             )
         request = next(login.auth_flow(httpx.Request("GET", answer.url)))
         return str(request.headers["Authorization"])
     if scheme.lower() != "bearer":
-        raise _RefusedError(f"wants a login of an unknown kind ({scheme or 'none named'})")
+        raise AnswerError(f"wants a login of an unknown kind ({scheme or 'none named'})")
     parameters = dict(re.findall(r'([a-z]+)="([^"]*)"', rest))
     realm = httpx.URL(parameters.pop("realm", ""))
     if realm.scheme not in ("https", "http") or (realm.scheme == "http" and not how.insecure):
         # The password would go there: never in clear text to wherever an answer points.
-        raise _RefusedError(f"sends logins to {realm or 'nowhere'}, which is not https")
+        raise AnswerError(f"sends logins to {realm or 'nowhere'}, which is not https")
     parameters.setdefault("scope", f"repository:{reference.repository}:pull")
     token = client.get(realm, params=parameters, auth=login)
     if not token.is_success:
-        raise _RefusedError(_meaning(token.status_code, reference, how))
+        raise AnswerError(meaning(token.status_code, reference, how))
     try:
         body = token.json()
         return f"Bearer {body.get('token') or body['access_token']}"
     except (ValueError, KeyError, AttributeError) as error:
-        raise _RefusedError("sent no token") from error
+        raise AnswerError("sent no token") from error
 
 
-def _verification(how: Access) -> ssl.SSLContext | bool:
+def verification(how: Access) -> ssl.SSLContext | bool:
+    """How the registry's certificate is verified, as httpx takes it. Raises RegistryError."""
     if how.insecure:
         return False
     if how.ca is None:
@@ -176,7 +188,8 @@ def _verification(how: Access) -> ssl.SSLContext | bool:
         raise RegistryError(f"{how.ca}: cannot be used as certificate authority: {error}") from error
 
 
-def _meaning(status: int, reference: ImageReference, how: Access) -> str:
+def meaning(status: int, reference: ImageReference, how: Access) -> str:
+    """What a status means for somebody who wants an image."""
     if status in (401, 403):
         who = f"the login {how.username}" if how.password else "a visitor without login"
         return f"does not let {who} read {reference.repository} ({status}); is the key right, and may it?"
@@ -187,7 +200,8 @@ def _meaning(status: int, reference: ImageReference, how: Access) -> str:
     return f"answered {status}"
 
 
-def _reason(error: httpx.HTTPError, how: Access) -> str:
+def reason(error: httpx.HTTPError, how: Access) -> str:
+    """Why a registry could not be asked."""
     text = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
         hint = (

@@ -26,8 +26,9 @@ class Apt:
 
     name = "apt"
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, bundled: bool = False) -> None:
         self._run = run
+        self.bundled = bundled
 
     def installed(self, names: Iterable[str]) -> dict[str, str]:
         """The versions of those packages that are installed completely; names may be shell patterns."""

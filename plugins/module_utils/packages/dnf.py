@@ -24,8 +24,9 @@ class Dnf:
 
     name = "dnf"
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, bundled: bool = False) -> None:
         self._run = run
+        self.bundled = bundled
 
     def installed(self, names: Iterable[str]) -> dict[str, str]:
         """The versions of those packages that are installed; names may be shell patterns."""

@@ -117,8 +117,12 @@ def offers(
     """The key of a repository, and the versions that it has of packages, newest first.
 
     It is looked at with package lists in a temporary folder: nothing on the node changes. Raises NodeError
-    where it cannot be trusted or reached. A repository without an address stands for the node's own sources.
+    where it cannot be trusted or reached. A repository without an address stands for the node's own sources,
+    and a bundle for all of them.
     """
+    if manager.bundled:
+        found = manager.offered(names) if names else {}
+        return "", {name: found.get(name, []) for name in names}
     if not repository.url:
         return "", _of_the_node(manager, names)
     if repository.kind != manager.name:

@@ -39,14 +39,15 @@ class Sources:
     def set_up(self, repositories: Sequence[Repository]) -> Outcome:
         """Have these on the node, each only after it was looked at. Raises NodeError, PackageError."""
         outcome = Outcome()
-        for repository in repositories:
+        # With a bundle nobody reaches a publisher, and the bundle has what it would give.
+        for repository in repositories if not self._manager.bundled else ():
             if not repository.is_set_up() and not self._known_by_others(repository):
                 self._write(repository, outcome)
         return outcome
 
     def keep(self, repositories: Sequence[Repository]) -> None:
         """Remember that the owner uses these."""
-        for repository in repositories:
+        for repository in repositories if not self._manager.bundled else ():
             users = self._users(repository.id)
             users.save({"owners": sorted({*users.content.get("owners", []), self._owner})})
 
@@ -66,6 +67,9 @@ class Sources:
 
     def refresh(self, repositories: Sequence[Repository]) -> None:
         """Fetch what these offer, and nothing of other repositories. Raises PackageError."""
+        if self._manager.bundled:
+            self._manager.update()
+            return
         for repository in repositories:
             try:
                 if isinstance(self._manager, Apt):

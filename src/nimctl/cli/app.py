@@ -32,6 +32,7 @@ VERBS: tuple[str, ...] = (
     "drain",
     "undrain",
     "replace",
+    "bundle",
     "destroy",
     "lab",
     "env",

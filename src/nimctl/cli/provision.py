@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,6 +53,12 @@ def provision(
         typer.Option(metavar="HH:MM", help="No batch begins after this time of day, local to this machine."),
     ] = None,
     allow_gap: AllowGapOption = None,
+    from_bundle: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BUNDLE", help="Take packages and images from this folder or tar of nimctl bundle alone."
+        ),
+    ] = None,
     output: FormatOption = "text",
     run_dir: RunDirOption = DEFAULT_RUNS,
     arguments: AnsibleArguments = None,
@@ -70,7 +77,7 @@ def provision(
     target = load(inventory)
     show_notes(target)
     check_runnable(target.placement)
-    secrets.check(target.placement, target.limited(limit))
+    secrets.check(target.placement, target.limited(limit), pulls=from_bundle is None)
     outcome = running.run(
         "provision",
         "site",
@@ -79,7 +86,10 @@ def provision(
         arguments=words,
         runs=run_dir,
         check=check,
-        variables=window_variables(target, batch, max_fail, start_nothing_after, allow_gap),
+        variables={
+            **window_variables(target, batch, max_fail, start_nothing_after, allow_gap),
+            **(bundle_variables(from_bundle, inventory) if from_bundle else {}),
+        },
     )
     session.conclude(outcome, messages)
     serves = outcome.exit_code == 0 and not check
@@ -88,6 +98,19 @@ def provision(
     elif serves:
         show_endpoints(target)
     raise typer.Exit(outcome.exit_code)
+
+
+def bundle_variables(bundle: Path, inventory: Path) -> dict[str, object]:
+    """A bundle as variables of the playbook, after every file of it was checked.
+
+    Raises:
+        RejectedError: it was altered, or lacks what the description needs.
+    """
+    # Imported here: most runs have no bundle, and this loads Ansible.
+    from nimctl.cli.bundle import checked
+
+    store = checked(bundle, inventory)
+    return {"nimctl_bundle": str(bundle.absolute()), "nimctl_bundle_verified": store.id}
 
 
 def window_variables(

@@ -16,11 +16,12 @@ NGC = "ngc_api_key"
 NGC_REGISTRY = "nvcr.io"
 
 
-def needed(placement: Placement, nodes: Iterable[str] | None = None) -> dict[str, str]:
+def needed(placement: Placement, nodes: Iterable[str] | None = None, *, pulls: bool = True) -> dict[str, str]:
     """The secrets that a run reads, each with what it is for.
 
     A secret that is described but that no rank of these nodes uses, to be pulled or to run, is not
-    needed. ``nodes`` restricts the question to ranks of these nodes (default: all).
+    needed. ``nodes`` restricts the question to ranks of these nodes (default: all); without ``pulls``
+    registries are not asked.
     """
     wanted = None if nodes is None else set(nodes)
     ranks = [rank for rank in placement.ranks if wanted is None or rank.node in wanted]
@@ -34,14 +35,14 @@ def needed(placement: Placement, nodes: Iterable[str] | None = None) -> dict[str
     reasons: dict[str, str] = {}
     for rank in ranks:
         secret = logins.get(_registry(rank))
-        if secret:
+        if secret and pulls:
             reasons.setdefault(secret, f"to pull {_repository(rank)}")
         for variable in rank.secrets:
             reasons.setdefault(variable.lower(), f"by the ranks of {rank.deployment}, as {variable}")
     return reasons
 
 
-def check(placement: Placement, nodes: Iterable[str] | None = None) -> None:
+def check(placement: Placement, nodes: Iterable[str] | None = None, *, pulls: bool = True) -> None:
     """Make sure that every secret which a run needs can be read on this controller.
 
     Values from Ansible Vault are left to Ansible.
@@ -50,7 +51,7 @@ def check(placement: Placement, nodes: Iterable[str] | None = None) -> None:
         RejectedError: one or more cannot; says which, what for and what to do.
     """
     missing = []
-    for name, reason in needed(placement, nodes).items():
+    for name, reason in needed(placement, nodes, pulls=pulls).items():
         source = placement.cluster.secrets.get(name)
         where = f"The secret {name} is needed {reason}"
         if source is None:
