@@ -63,8 +63,8 @@ class ActionModule(ActionBase):
         self._variables = task_vars or {}
         self._arguments = dict(self._task.args)
         step = self._arguments["step"]
-        if step == "close":
-            return self._module({"step": "close"})
+        if step in ("close", "remove"):
+            return self._module({"step": step})
         path = self._arguments.get("path")
         if not path:
             raise AnsibleActionFail("path: expected the folder or tar that nimctl bundle wrote")

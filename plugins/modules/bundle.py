@@ -22,8 +22,9 @@ options:
       - V(look) says what this node lacks, and takes the bundle into use where that is nothing.
       - V(fetch) brings what is missing.
       - V(close) ends what was started for other nodes.
+      - V(remove) takes everything of bundles away from this node. What was installed from them stays.
     type: str
-    choices: [check, look, fetch, close]
+    choices: [check, look, fetch, close, remove]
     required: true
   images:
     description: The images of the node's ranks, by digest.
@@ -52,9 +53,7 @@ options:
     description: Set by the action plugin.
     type: str
     default: ""
-attributes:
-  check_mode: {support: full}
-  diff_mode: {support: none}
+extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
 
@@ -81,6 +80,7 @@ missing:
 """
 
 import inspect
+import shutil
 import socket
 import sys
 import time
@@ -202,6 +202,11 @@ def work(module: AnsibleModule) -> None:
         if not module.check_mode:
             close(module)
         module.exit_json(changed=False)
+    elif step == "remove":
+        there = bundle.FOLDER.is_dir()
+        if there and not module.check_mode:
+            shutil.rmtree(bundle.FOLDER)
+        module.exit_json(changed=there)
     else:
         module.fail_json(msg=f"The step {step} runs on the controller.")
 
@@ -210,7 +215,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "str"},
-            "step": {"type": "str", "choices": ["check", "look", "fetch", "close"], "required": True},
+            "step": {
+                "type": "str",
+                "choices": ["check", "look", "fetch", "close", "remove"],
+                "required": True,
+            },
             "images": {"type": "list", "elements": "str", "default": []},
             "engine": {"type": "str", "choices": ["docker", "podman"]},
             "found": {"type": "str"},

@@ -130,6 +130,7 @@ def _members(cluster: Cluster, placement: Placement) -> dict[str, list[str]]:
         "nim_absent_nodes": [node.name for node in cluster.nodes if node.absent],
         "nim_nodes": names,
         # Filled by a run that takes nodes out of service one batch after another.
+        "nim_bundle_receivers": [],
         "nim_rollout": [],
         "nvswitch_nodes": [node.name for node in present if has_nvswitch(cluster, node, known)],
         "rdma_nodes": [

@@ -28,7 +28,7 @@ from nimctl.bundle.layout import (
     write_about,
     write_sums,
 )
-from nimctl.bundle.questions import Inventory, Kind
+from nimctl.bundle.questions import Inventory, Kind, preferences
 from nimctl.bundle.rpm import DnfRoot
 from nimctl.bundle.store import Store, Tell, checksum, open_bundle
 from nimctl.bundle.wishes import Wishes, wishes_of
@@ -166,7 +166,11 @@ class Build:
                 root.have(repository)
             root.wishes.append(wishes)
         if refused:
-            raise RefusedError("The bundle cannot be made.\n" + "\n".join(refused))
+            raise RefusedError(
+                "The bundle cannot be made.\n"
+                + "\n".join(refused)
+                + "\nWhat nodes have already, such as a vendor's driver, is learnt from --hosts."
+            )
         return roots
 
     def _root(self, kind: Kind, roots: dict[str, _Root]) -> _Root:
@@ -217,6 +221,8 @@ class Build:
                 os.link(file, store / file.name)
         fetched: dict[str, Path] = {}
         for wishes in root.wishes:
+            if isinstance(root.root, AptRoot):
+                root.root.prefer([preferences(*release) for release in wishes.releases])
             watch = _Watch(self._report, f"packages of {name}")
             fetched.update({file.name: file for file in root.root.download(wishes.packages, watch)})
         shutil.rmtree(folder)

@@ -66,6 +66,13 @@ class AptRoot:
                 found[fields[0]].append(fields[1])
         return found
 
+    def prefer(self, texts: Sequence[str]) -> None:
+        """Let apt follow these preferences, and no others."""
+        for old in (self.folder / "preferences").iterdir():
+            old.unlink()
+        for number, text in enumerate(texts):
+            (self.folder / "preferences" / f"{number}.pref").write_text(text, encoding="utf-8")
+
     def closure(self, wanted: Mapping[str, str]) -> dict[str, int]:
         """File names and sizes of packages (at a version, or empty: any) with all that they depend on."""
         # apt lists what it would fetch: with an empty store that is everything.
@@ -111,7 +118,7 @@ class AptRoot:
             check=False,
         )
         if done.returncode:
-            raise NimctlError(f"{program} {arguments[0]} failed:\n{_errors(done.stdout + done.stderr)}")
+            raise NimctlError(f"{program} failed:\n{_errors(done.stdout + done.stderr)}")
         return done.stdout
 
     def _command(self, program: str) -> list[str]:
@@ -145,7 +152,8 @@ def _environment() -> dict[str, str]:
 
 def _errors(out: str) -> str:
     lines = out.strip().splitlines()
-    return "\n".join([line for line in lines if line.startswith(("E:", "W:"))] or lines[-15:])
+    said = [line for line in lines if re.match(r"E: |W: |.* (?:Depends|PreDepends|Conflicts|Breaks): ", line)]
+    return "\n".join(said or lines[-15:])
 
 
 def _bytes_of(folder: Path, files: Mapping[str, int]) -> int:

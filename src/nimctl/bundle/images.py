@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 from nimctl.bundle.layout import Image
-from nimctl.bundle.store import CHUNK, Tell, checksum
+from nimctl.bundle.store import Tell, checksum
 from nimctl.image import ImageReference, is_digest, parse
 from nimctl.registry import (
     ACCEPT,
@@ -187,7 +187,8 @@ class Pull:
         self, client: httpx.Client, url: str, headers: dict[str, str], part: Path, tell: Tell
     ) -> None:
         have = part.stat().st_size if part.exists() else 0
-        more = {"Range": f"bytes={have}-"} if have else {}
+        # As it is stored: its digest is that of the bytes that come.
+        more = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         with client.stream("GET", url, headers={**headers, **more}) as answer:
             if have and answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return
@@ -196,7 +197,7 @@ class Pull:
             if again:
                 tell(-have)
             with part.open("wb" if again else "ab") as stream:
-                for chunk in answer.iter_raw(CHUNK):
+                for chunk in answer.iter_raw():
                     stream.write(chunk)
                     tell(len(chunk))
 

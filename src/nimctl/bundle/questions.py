@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -24,6 +24,8 @@ _OWN = (
     "inventory_hostname_short",
     "ansible_host",
     "nim_address",
+    "nim_cluster_addresses",
+    "nim_fabric",
     "nim_rank_address",
     "nim_ranks",
     "group_names",
@@ -65,6 +67,12 @@ def fetch_key(url: str, fingerprint: str) -> str:
         raise NimctlError(str(error)) from error
 
 
+def preferences(versions: Mapping[str, str], family: Sequence[str]) -> str:
+    """Preferences by which apt takes one release of packages, as they are written on nodes."""
+    know_collection()
+    return str(import_module(f"{UTILITIES}.packages.hold").preferences(versions, family))
+
+
 def _loader() -> Any:
     """What reads files for Ansible, with the vault passwords of its configuration."""
     from ansible import constants
@@ -83,12 +91,15 @@ class Inventory:
     def __init__(self, folder: Path, loader: Any = None) -> None:
         # Imported here: loading Ansible takes long, and few verbs need it.
         from ansible.inventory.manager import InventoryManager
+        from ansible.vars.hostvars import HostVars
         from ansible.vars.manager import VariableManager
 
         know_collection()
         self._loader: Any = loader or _loader()
         self._inventory = InventoryManager(loader=self._loader, sources=[str(folder)])
         self._manager = VariableManager(loader=self._loader, inventory=self._inventory)
+        # Variables may look at those of other nodes.
+        HostVars(self._inventory, self._manager, self._loader)
 
     def nodes(self) -> list[str]:
         """The nodes that a run is about."""
@@ -108,7 +119,8 @@ class Inventory:
             everything = self.variables(node)
             layers = [name for name in everything["group_names"] if name in LAYER_GROUPS]
             shared = {name: value for name, value in everything.items() if name not in _OWN}
-            key = json.dumps([layers, shared, hosts[node]], sort_keys=True, default=str)
+            fabric = (everything.get("nim_fabric") or {}).get("kind")
+            key = json.dumps([layers, fabric, shared, hosts[node]], sort_keys=True, default=str)
             by_key.setdefault(key, []).append(node)
         return [
             Kind(tuple(nodes), hosts[nodes[0]], self._questions(nodes[0], hosts[nodes[0]]))

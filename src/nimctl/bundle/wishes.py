@@ -23,6 +23,8 @@ from nimctl.stack.versions import Versions
 
 ALWAYS = {"firewall": ("nftables",)}
 """Packages that a role installs whatever its planner says."""
+UNPACKAGED = ("storage_local",)
+"""Layers that install nothing, and would ask what is mounted on the node."""
 ENROLLING = ("dkms", "mokutil", "openssl")
 HOLDING = "python3-dnf-plugin-versionlock"
 """What dnf needs for holding packages at their versions."""
@@ -37,6 +39,8 @@ _KEPT = (
     "available_modules",
     "package_manager",
 )
+
+_DRIVER = ("driver", "packages")
 
 Ask = Callable[[Repository, tuple[str, ...]], Mapping[str, list[str]]]
 
@@ -60,6 +64,8 @@ class Wishes:
     packages: dict[str, str] = field(default_factory=dict)
     repositories: dict[str, Repository] = field(default_factory=dict)
     locks: dict[str, dict[str, str]] = field(default_factory=dict)
+    releases: list[tuple[dict[str, str], list[str]]] = field(default_factory=list)
+    """Versions of one release, and patterns of names that belong to it: no other release of these comes."""
 
     def add(self, names: Mapping[str, str]) -> None:
         """Add packages; a version wins over any."""
@@ -68,9 +74,13 @@ class Wishes:
                 self.packages[name] = version
 
 
-def bare(probed: Mapping[str, Any]) -> dict[str, Any]:
-    """A host as if nothing were installed on it, so that a bundle for it is complete."""
-    host = {name: probed[name] for name in _KEPT if name in probed}
+def bare(probed: Mapping[str, Any], *, own_driver: bool = False) -> dict[str, Any]:
+    """A host as if nothing were installed on it, so that a bundle for it is complete.
+
+    With ``own_driver`` the driver stays: that of a vendor's image, which others must fit.
+    """
+    kept = (*_KEPT, *(_DRIVER if own_driver else ()))
+    host = {name: probed[name] for name in kept if name in probed}
     host["system"] = {**host.get("system", {}), "headers": False}
     return host
 
@@ -127,7 +137,7 @@ def wishes_of(
     plans: dict[str, LayerPlan] = {}
     refused = []
     for layer in LAYERS:
-        if layer not in questions.layers:
+        if layer not in questions.layers or layer in UNPACKAGED:
             continue
         settings, context = questions.layers[layer]
         if settings.get("mode") in ("verify", "ignore"):
@@ -156,7 +166,10 @@ def _collect(
         names += ENROLLING
     if values.get("versions") and probed.get("package_manager") == "dnf":
         names.append(HOLDING)
-    wishes.add({**dict.fromkeys(names, ""), **(values.get("versions") or {})})
+    versions = dict(values.get("versions") or {})
+    wishes.add({**dict.fromkeys(names, ""), **versions})
+    if versions:
+        wishes.releases.append((versions, list(values.get("family") or [])))
     for given in values.get("repositories") or []:
         wishes.repositories[given["id"]] = Repository(**given)
     if values.get("version"):

@@ -142,7 +142,8 @@ def _hosts(
 
     nodes = [node for node in target.placement.cluster.nodes if not node.absent]
     if recorded is not None:
-        return {node.name: bare(_recorded(recorded / node.name)) for node in nodes}
+        own = target.placement.cluster.stack.driver.mode != "managed"
+        return {node.name: bare(_recorded(recorded / node.name), own_driver=own) for node in nodes}
     chosen = _distributions([node.name for node in nodes], distribution)
     missing = [node.name for node in nodes if node.name not in chosen]
     if missing:
