@@ -5,6 +5,11 @@ SHELL := /bin/bash
 BIN := .venv/bin
 LAB ?= lab
 NODES ?= 2
+# Every scenario but the quick ones; the longest first, so that no lane ends long before the other.
+LONGEST := kernel default driver_upgrade
+ROLES := $(filter-out lane_%,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+SCENARIOS := $(filter $(ROLES),$(LONGEST)) $(filter-out $(LONGEST),$(ROLES))
+E2E := $(patsubst tests/e2e/test_%.py,%,$(shell grep -l 'mark.slow\|installation' tests/e2e/test_*.py))
 
 .PHONY: help
 help: ## Show this list
@@ -25,11 +30,15 @@ setup: .venv/.complete .venv/.system ## Make .venv and install what this machine
 demo: setup ## Start a lab, provision it and print a chat completion
 	@$(BIN)/nimctl lab demo --name $(LAB) --nodes $(NODES)
 
+# Side by side, two at a time unless LANES says otherwise; each has a log in build/lanes. What takes longest comes
+# early, and what fails most often first.
 .PHONY: test
-test: lint unit integration road ## Run the tests that belong before each commit
+test: setup ## Run the tests that belong before each commit, with a quick scenario of every role
+	@scripts/lanes.py lint unit molecule-lane_toolkit molecule-lane_driver integration road
 
 .PHONY: test-full
-test-full: molecule e2e ## Run the rest: every role scenario, and the end-to-end tests that take minutes
+test-full: setup ## Run the rest: every scenario as a whole, in containers and VMs, and the long end-to-end tests
+	@scripts/lanes.py $(foreach scenario,$(SCENARIOS),molecule-$(scenario)) $(foreach part,$(E2E),e2e-$(part))
 
 .PHONY: lint
 lint: .venv/.complete ## Check types, style and Ansible content
@@ -45,19 +54,25 @@ unit: .venv/.complete ## Run the unit tests: seconds, no root, no network
 
 .PHONY: integration
 integration: setup ## Run the tests that call ansible-playbook on fixtures
-	$(BIN)/pytest -q tests/integration
+	$(BIN)/pytest -q -n auto --maxprocesses 4 tests/integration
 
 .PHONY: molecule
-molecule: setup ## Run the role scenarios on lab nodes
-	scripts/molecule.sh
+molecule: setup ## Run all scenarios one after the other, or as `make molecule-NAME` one
+	scripts/molecule.sh $(SCENARIOS)
+
+molecule-%: setup
+	scripts/molecule.sh $*
 
 .PHONY: road
 road: setup ## Take two bare lab nodes to a completion and back
 	$(BIN)/pytest -q -m "not slow" tests/e2e
 
 .PHONY: e2e
-e2e: setup ## Run the long end-to-end tests on labs
+e2e: setup ## Run the long end-to-end tests on labs, or as `make e2e-NAME` those of one file
 	$(BIN)/pytest -q -m slow tests/e2e
+
+e2e-%: setup
+	$(BIN)/pytest -q -m slow tests/e2e/test_$*.py
 
 .PHONY: clean
 clean: ## Take down the labs and remove what was built

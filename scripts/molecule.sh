@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Run Molecule scenarios on labs that are started and taken down for them: two containers, or what a scenario's file
 # `lab` asks for, as options of `nimctl lab up`.
-# Usage: molecule.sh [SCENARIO ...]       default: all. KEEP=1 leaves the labs up; the next call uses them again.
+# Usage: molecule.sh [SCENARIO ...]       default: all but the lane_*, which take the quick part of several together.
+# KEEP=1 leaves the labs up; the next call uses them again.
 # NIMCTL_MOLECULE_LAB names the lab, so that two runs on one machine can have one each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +12,10 @@ base=${NIMCTL_MOLECULE_LAB:-molecule}
 labs=()
 scenarios=("$@")
 if [ "${#scenarios[@]}" -eq 0 ]; then
-  for folder in molecule/*/molecule.yml; do scenarios+=("$(basename "$(dirname "$folder")")"); done
+  for folder in molecule/*/molecule.yml; do
+    scenario=$(basename "$(dirname "$folder")")
+    [[ $scenario == lane_* ]] || scenarios+=("$scenario")
+  done
 fi
 
 finish() {
@@ -20,6 +24,8 @@ finish() {
   done
 }
 trap finish EXIT
+# Molecule is ended by the same interrupt; the labs go after it.
+trap 'exit 130' INT TERM HUP
 
 # Start the lab of a scenario unless it runs, and point Molecule to it.
 use_lab() { # scenario
@@ -40,5 +46,5 @@ for scenario in "${scenarios[@]}"; do
   use_lab "$scenario"
   # What Molecule remembers of nodes that are gone, such as that they were prepared.
   molecule --base-config .config/molecule/config.yml reset --scenario-name "$scenario"
-  molecule --base-config .config/molecule/config.yml test --scenario-name "$scenario"
+  molecule --base-config .config/molecule/config.yml test --no-command-borders --scenario-name "$scenario"
 done

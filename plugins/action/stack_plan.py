@@ -145,7 +145,10 @@ class ActionModule(ActionBase):
 
     def _probe(self, variables: dict[str, Any]) -> dict[str, Any]:
         # A lab gives its nodes the hardware of a recorded host by these variables; real hosts have their own.
-        places = {name: variables.get(f"nim_probe_{name}", "/") for name in ("kernel", "root")}
+        places = {
+            name: self._templar.template(variables.get(f"nim_probe_{name}", "/"))
+            for name in ("kernel", "root")
+        }
         return dict(self._on_host(PROBE, places, variables)["host"])
 
     def _on_host(self, module: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 testinfra_hosts = ["ansible://node1"]
-LISTENERS = {"api": 8300, "rendezvous": 29700, "random": 40000, "other": 9000}
+LISTENERS = {"api": 8400, "rendezvous": 29800, "random": 40000, "other": 9000}
 CUT = '{"molecule_rules": ["tcp dport 22 drop"], "molecule_confirm": "%s"}'
 
 
@@ -105,6 +105,7 @@ def units(host):
         return host.check_output("cd /etc/systemd/system && ls -d nimctl-firewall-*").split()
 
 
+@pytest.mark.slow
 def test_a_rule_that_was_changed_by_hand_is_repaired(host):
     before = table(host)
     with host.sudo():
@@ -116,6 +117,7 @@ def test_a_rule_that_was_changed_by_hand_is_repaired(host):
     assert table(host) == before
 
 
+@pytest.mark.slow
 def test_rules_that_shut_out_the_controller_are_taken_back(host):
     before = table(host)
     run = converge("-e", CUT % "60s")
@@ -126,6 +128,7 @@ def test_rules_that_shut_out_the_controller_are_taken_back(host):
     assert table(host) == before
 
 
+@pytest.mark.slow
 def test_they_are_taken_back_as_well_if_the_controller_is_gone(host):
     before = table(host)
     run = converge("-e", CUT % "12s")

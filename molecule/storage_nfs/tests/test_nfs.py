@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 testinfra_hosts = ["ansible://nim_nodes"]
 ROOT = Path(__file__).parents[3]
 
@@ -47,6 +49,7 @@ def test_nobody_writes_below_a_mount_point(host):
         assert host.file("/models").mode == 0o555
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_refused_and_nothing_changes(host):
     entry = "{kind: nfs, server: 192.0.2.9, export: /x, mount: /elsewhere}"
     done = subprocess.run(

@@ -1,0 +1,2 @@
+def test_a_run_repairs_exactly_what_was_spoiled(cluster):
+    cluster("molecule/nvidia_driver/converge.yml").spoil_and_repair()
