@@ -255,7 +255,11 @@ def _steps(plan: Plan) -> list[tuple[str, float, float]]:
         return []
     total = sum(plan.prediction.step_ms.values()) or 1.0
     parts = sorted(plan.prediction.step_ms.items(), key=lambda item: -item[1])
-    return [(STEPS.get(name, name), took, round(100 * took / total, 1)) for name, took in parts if took > 0]
+    return [
+        (STEPS.get(name, name), took, round(100 * took / total, 1))
+        for name, took in parts
+        if took > total / 1000
+    ]
 
 
 def _sources(plan: Plan) -> list[tuple[str, str]]:

@@ -54,8 +54,10 @@ def percent(share: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """A remark as a sentence: with a capital at its beginning and a full stop at its end."""
+    """A remark as a sentence: a capital where it begins, unless with a name, and a full stop at its end."""
     text = text.strip()
     if not text:
         return ""
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+    if text.split()[0].strip(",:;").isalpha():
+        text = text[0].upper() + text[1:]
+    return text if text[-1] in ".!?" else f"{text}."
