@@ -311,6 +311,16 @@ def plan_of_many():
     )
 
 
+class Two:
+    """The answer for a description of two deployments."""
+
+    def __init__(self):
+        self.plans = (plan_that_fits(), plan_that_does_not_fit())
+
+    def as_json(self):
+        return {"cluster": "demo", "fits": False, "deployments": [each.as_json() for each in self.plans]}
+
+
 def spread(middle, factor=1.3):
     return Distribution(
         100, middle * 1.05, middle, middle * factor, middle * factor * 1.6, middle * 0.8, middle * factor * 2

@@ -32,22 +32,22 @@ class Figure:
 
 def render(template: str, **context: Any) -> str:
     """A page as text; ``template`` is a file of this package."""
+    return part(
+        template, **context, version=__version__, made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    )
+
+
+def part(template: str, *, id: str = "page", **context: Any) -> Markup:  # noqa: A002 - what HTML calls it
+    """A part of a page; ``id`` is unique in the page."""
     numbers = count(1)
 
     def drawing(figure: Figure) -> Markup:
-        name = f"chart{next(numbers)}"
-        return Markup("".join(draw(figure.chart, size, f"{name}-{size.shown}") for size in figure.sizes))  # noqa: S704 - our own drawing, its texts escaped
+        name = f"{id}-chart{next(numbers)}"
+        drawn = (draw(figure.chart, size, f"{name}-{size.shown}") for size in figure.sizes)
+        return Markup("".join(drawn))  # noqa: S704 - our own drawing, its texts escaped
 
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            **context,
-            drawing=drawing,
-            version=__version__,
-            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        )
-    )
+    text = _environment().get_template(template).render(**context, id=id, drawing=drawing)
+    return Markup(text)  # noqa: S704 - what came in was escaped by the template
 
 
 @cache

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from nimctl.plan.answer import BreakEven, Curves, LatencyPoint, Plan, StageMemory
 from nimctl.report.chart import FULL, Axis, Chart, Rule, Series
-from nimctl.report.page import Figure, render
+from nimctl.report.page import Figure, part, render
 from nimctl.report.words import count, dollars, milliseconds, number, sentence
 
 PARTS = (
@@ -50,15 +52,32 @@ class Bar:
     same: int
 
 
-def page(plan: Plan) -> str:
-    """The page as text."""
-    tones = {"viable": "good", "degraded": "warn", "unviable": "bad"}
-    return render(
-        "plan.html.j2",
+def page(*plans: Plan) -> str:
+    """The page of one plan, or of several: one for each deployment of a description."""
+    single = len(plans) == 1
+    articles = []
+    for place, plan in enumerate(plans):
+        name = f"plan{place}"
+        articles.append((name, plan, _article(plan, name, "" if single else f"deployments.{place}.")))
+    title = (
+        f"{plans[0].model.name} on {_machines(plans[0])}" if single else f"{len(plans)} deployments planned"
+    )
+    return render("plan.html.j2", title=title, articles=articles)
+
+
+def _machines(plan: Plan) -> str:
+    return f"{plan.gpus} x {plan.cluster.gpu}"
+
+
+def _article(plan: Plan, name: str, prefix: str) -> Markup:
+    """One plan; ``prefix`` leads from the JSON of the whole answer to that of this plan."""
+    return part(
+        "plan_article.html.j2",
+        id=name,
+        prefix=prefix,
         plan=plan,
         split=split(plan),
         stages=stages(plan),
-        gpu_count=f"{plan.gpus} x {plan.cluster.gpu}",
         bars=bars(plan),
         parts=PARTS,
         shown=plan.placement[:RANKS],
@@ -66,8 +85,7 @@ def page(plan: Plan) -> str:
         figures=_figures(plan),
         cost=_cost(plan),
         steps=_steps(plan),
-        tones=tones,
-        nearest=_nearest(plan),
+        tones={"viable": "good", "degraded": "warn", "unviable": "bad"},
         sources=_sources(plan),
     )
 

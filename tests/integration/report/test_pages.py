@@ -15,6 +15,7 @@ PAGES = {
     "fits": (plan.page, samples.plan_that_fits),
     "does not fit": (plan.page, samples.plan_that_does_not_fit),
     "many nodes": (plan.page, samples.plan_of_many),
+    "two": (lambda two: plan.page(*two.plans), samples.Two),
     "sweep": (bench.page, samples.sweep),
     "one level": (bench.page, samples.sweep_of_one),
     "stopped": (bench.page, samples.sweep_of_nothing),
@@ -61,6 +62,7 @@ def test_a_page_is_as_a_person_needs_it(made, browser, name, width):
     assert seen["unnamed"] == []
     assert seen["doubled"] == []
     assert seen["headings"][0] == 1
+    assert seen["figures"] or name == "stopped"
     assert all(after - before <= 1 for before, after in pairwise(seen["headings"]))
     for chart in seen["charts"]:
         assert chart["drawings"] == 1
@@ -127,6 +129,15 @@ def test_bars_are_as_long_as_the_memory_they_stand_for(made, browser, name, widt
         for part in parts:
             assert bar[part] == pytest.approx(stage[part] / whole, abs=0.012)
         assert bar.get("free", 0) == pytest.approx(max(0, stage["free"]) / whole, abs=0.012)
+
+
+def test_several_plans_are_found_by_links(made, browser):
+    browser.open(made["two"][0], "phone")
+    links = browser.driver.find_elements(By.CSS_SELECTOR, "nav a")
+    assert [link.text for link in links] == ["r1", "r1"]
+    links[1].send_keys(Keys.ENTER)
+    top = "return document.querySelector('#plan1').getBoundingClientRect().top"
+    assert abs(browser.driver.execute_script(top)) < 2
 
 
 def test_a_model_that_does_not_fit_says_how_much_is_missing(made, browser):
