@@ -67,58 +67,11 @@ not_here:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
-from ansible_collections.nimctl.multinode.plugins.module_utils.files import Record
-from ansible_collections.nimctl.multinode.plugins.module_utils.kernel_settings import (
-    Change,
-    Kernel,
-    compare,
-    settle,
-)
-from ansible_collections.nimctl.multinode.plugins.module_utils.surroundings import container
-
-
-def work(module: AnsibleModule) -> None:
-    wanted = module.params
-    owner = wanted["owner"]
-    file = f"/etc/sysctl.d/99-nimctl-{owner}.conf"
-    kernel, record = Kernel(), Record(owner, "sysctls")
-    change = Change()
-    if wanted["state"] == "present":
-        change = compare(
-            kernel,
-            file=file,
-            floors={key: int(value) for key, value in wanted["floors"].items()},
-            values={key: str(value) for key, value in wanted["values"].items()},
-            optional=frozenset(wanted["optional"]),
-            former=record.content.get("former", {}),
-            contained=container(),
-        )
-    done = settle(kernel, file, change, record, owner, module.check_mode)
-    before, after = (
-        "".join(f"{key} = {value}\n" for key, value in sorted(values.items()))
-        for values in (done.before, done.after)
-    )
-    diff = {"before_header": "kernel", "after_header": "kernel", "before": before, "after": after}
-    module.exit_json(
-        changed=bool(done.files.changed or done.after),
-        settings=done.after,
-        overridden=change.overridden,
-        not_here=change.not_here,
-        diff=[*done.files.diff, *([diff] if done.after else [])],
-    )
+from ansible_collections.nimctl.multinode.plugins.module_utils.parts.kernel_settings import SPEC, work
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "owner": {"type": "str", "required": True},
-            "floors": {"type": "dict", "default": {}},
-            "values": {"type": "dict", "default": {}},
-            "optional": {"type": "list", "elements": "str", "default": []},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     with told(module):
         work(module)
 

@@ -30,3 +30,18 @@ def render(action: ActionBase, template: str, variables: dict[str, Any], task_va
             text, escape_backslashes=False, overrides={"trim_blocks": True, "lstrip_blocks": True}
         )
     )
+
+
+def completed(action: ActionBase, entry: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    """A file of ``managed_files`` with its content, which a template or the controller may have."""
+    template = entry.pop("template", None)
+    variables = entry.pop("variables", {})
+    source = entry.pop("source", None)
+    if template:
+        entry["content"] = render(action, template, variables, task_vars)
+    elif source:
+        try:
+            entry["content"] = Path(source).read_text(encoding="utf-8")
+        except OSError as error:
+            raise AnsibleActionFail(f"{source} cannot be read on the controller: {error.strerror}") from error
+    return entry

@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import shutil
 import sys
 from pathlib import Path
 
@@ -24,11 +25,18 @@ class FakeModule:
         self.params = params
         self.check_mode = check_mode
         self.commands = []
+        self.warnings = []
         self._run = run
 
     def run_command(self, command, **options):
         self.commands.append(" ".join(command))
         return self._run(command, data=options["data"]) if "data" in options else self._run(command)
+
+    def get_bin_path(self, name):
+        return shutil.which(name)
+
+    def warn(self, message):
+        self.warnings.append(message)
 
     def exit_json(self, **result):
         raise ModuleEnd(result)

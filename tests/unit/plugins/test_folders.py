@@ -4,7 +4,7 @@ import os
 
 import pytest
 from ansible_collections.nimctl.multinode.plugins.module_utils import files
-from ansible_collections.nimctl.multinode.plugins.modules import folders
+from ansible_collections.nimctl.multinode.plugins.module_utils.parts import folders
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from ansible_collections.nimctl.multinode.plugins.module_utils import files
-from ansible_collections.nimctl.multinode.plugins.modules import json_merge
+from ansible_collections.nimctl.multinode.plugins.module_utils.parts import json_merge
 
 
 @pytest.fixture

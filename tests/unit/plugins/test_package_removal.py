@@ -6,7 +6,7 @@ import pytest
 from ansible_collections.nimctl.multinode.plugins.module_utils import files
 from ansible_collections.nimctl.multinode.plugins.module_utils.package_manager import Apt, Dnf
 from ansible_collections.nimctl.multinode.plugins.module_utils.package_removal import removable
-from ansible_collections.nimctl.multinode.plugins.modules import packages
+from ansible_collections.nimctl.multinode.plugins.module_utils.parts import packages
 
 
 class AptNode:
