@@ -110,8 +110,10 @@ def check_stack(stack: Stack, raw: Any, findings: Findings) -> None:
     """Check the container engine's registries and settings."""
     engine = stack.container_engine
     where: Field = ("stack", "container_engine")
-    secrets = raw.get("secrets") if isinstance(raw, dict) else None
-    known = list(secrets) if isinstance(secrets, dict) else []
+    secrets = raw.get("secrets", {}) if isinstance(raw, dict) else {}
+    # What is no mapping has a message of its own already, and its names are not known.
+    unknown = not isinstance(secrets, dict)
+    known = [] if unknown else list(secrets)
     hosts: dict[str, Field] = {}
     for index, registry in enumerate(engine.registries):
         at = (*where, "registries", index)
@@ -120,7 +122,7 @@ def check_stack(stack: Stack, raw: Any, findings: Findings) -> None:
             line = findings.line((*first, "host"))
             found = f"found {registry.host} a second time (line {line} has it)"
             findings.add((*at, "host"), f"{found}, expected each registry once")
-        if registry.password is not None and registry.password not in known:
+        if registry.password is not None and registry.password not in known and not unknown:
             choices = listing(known) if known else f"an entry there with {SOURCES_OF_SECRETS}"
             near = nearest(registry.password, known)
             found = "found a name (not shown) that secrets does not have"

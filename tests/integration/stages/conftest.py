@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 STATE = 'Path("/var/lib/nimctl")'
-REPLACED = ("image_pull", "ranks", "rank_state", "rank_health", "rank_test")
+REPLACED = ("image_pull", "ranks", "rank_state", "rank_health", "rank_test", "firewall", "packages")
 FAKE = """
 import json
 from ansible.plugins.action import ActionBase
@@ -30,7 +30,9 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp=None, task_vars=None):
-        name, node = self._task.action.rpartition(".")[2], task_vars["inventory_hostname"]
+        name = self._task.action.rpartition(".")[2]
+        # Some are told of another node than the one that they are called for.
+        node = self._task.args.get("node") or task_vars["inventory_hostname"]
         with open("{folder}/calls.jsonl", "a") as calls:
             calls.write(json.dumps([name, node, self._task.args.get("state", "")]) + "\\n")
         answers = json.load(open("{folder}/answers.json"))
