@@ -19,6 +19,7 @@ try:
     from nimctl.stack.layers import LAYERS, ROLES
     from nimctl.stack.plan import COSTS, LayerPlan
     from nimctl.stack.planning import ask_until_planned, settings_of
+    from nimctl.stack.ports import discovered
 except ImportError as error:
     IMPORT_ERROR: ImportError | None = error
 else:
@@ -88,6 +89,10 @@ class ActionModule(ActionBase):
         except AnsibleActionFail as error:
             # Told with what other nodes refuse, instead of as the only thing that is wrong.
             return {**result, "refused": [f"this node could not be read: {error.message}"]}
+        here = variables.get("nim_rank_address") or ""
+        result["fabric"] = asdict(
+            discovered(Host.from_probe(probed), variables.get("nim_fabric") or {}, here)
+        )
         plans: dict[str, LayerPlan] = {}
         wishes: dict[str, Any] = {}
         for layer in wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from ansible.utils.display import Display
 
 try:
     from nimctl.errors import NimctlError
+    from nimctl.fabrics import completed
     from nimctl.lock import Lock, format_lock, lock_file, read_lock, write_lock
     from nimctl.run.names import fold
-    from nimctl.stack.locking import chosen, with_stack
+    from nimctl.stack.locking import attachments, chosen, with_stack
 except ImportError as error:
     IMPORT_ERROR: ImportError | None = error
 else:
@@ -57,6 +59,7 @@ class ActionModule(ActionBase):
                 "node.\n" + "\n".join(f"  {line}" for line in refused)
             )
         result: dict[str, Any] = {"changed": False, "files": [], "changes": [], "notes": [], "diff": []}
+        result["reread"] = False
         given = arguments["path"]
         sources = [given] if given else variables.get("ansible_inventory_sources") or []
         try:
@@ -78,14 +81,19 @@ class ActionModule(ActionBase):
         plans = {node: planned.get("plans") or {} for node, planned in results.items()}
         versions, notes = chosen(plans)
         result["notes"] += notes
-        after = with_stack(before, versions)
-        added = [layer for layer in after.stack if layer not in before.stack]
-        if not added:
+        nodes = completed(before.nodes, attachments(results))
+        after = replace(with_stack(before, versions), nodes=nodes)
+        if after == before:
             return
         file = lock_file(folder)
         result["changed"] = True
         result["files"].append(str(file))
-        result["changes"] += [f"+ stack {layer}: {after.stack[layer]['version']}" for layer in sorted(added)]
+        added = sorted(after.stack.keys() - before.stack.keys())
+        result["changes"] += [f"+ stack {layer}: {after.stack[layer]['version']}" for layer in added]
+        found = [name for name in nodes if nodes[name] != before.nodes.get(name)]
+        result["changes"] += [f"+ node {name}: {nodes[name]}" for name in found]
+        # What roles and ranks are told of the fabric follows from the lock.
+        result["reread"] = bool(found)
         result["diff"].append(
             {
                 "before_header": str(file),

@@ -57,6 +57,10 @@ plans:
   description: For each of the layers C(version), C(will), C(cost), C(pending) and C(notes), as below for one.
   returned: success, with O(layers)
   type: dict
+fabric:
+  description: The C(hcas) and the C(interface) that were found, of what the description leaves open.
+  returned: success, with O(layers)
+  type: dict
 refused:
   description: What cannot be, each with reason and remedy.
   returned: success, with O(layers)

@@ -54,4 +54,8 @@ notes:
   type: list
   elements: str
   returned: success
+reread:
+  description: Whether the inventory says more after it, because HCAs or interfaces were found.
+  type: bool
+  returned: success
 """

@@ -1,4 +1,4 @@
-"""``cluster.lock.yml``: what a run must not move by itself: image digests, placement, versions of the stack.
+"""``cluster.lock.yml``: what a run must not move by itself: images, placement, versions, fabrics of nodes.
 
 This module holds the shape, reading and writing; ``locking`` decides what goes into it.
 """
@@ -24,8 +24,10 @@ PLUGIN = "nimctl.multinode.cluster"
 VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+~:-]*")
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 _HEADER = """\
-# What a run follows and does not move by itself: image digests, placement, versions of the host stack.
+# What a run follows and does not move by itself: image digests, placement, versions of the host stack,
+# and the HCAs and interfaces that were found on the nodes.
 # Written by `nimctl lock` and by the first run; keep it in version control.
 # `nimctl lock --upgrade [WHAT]` moves it and shows the difference. Do not edit it by hand.
 """
@@ -48,16 +50,32 @@ class ReplicaSeats:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """What a run has found of a node's place in the fabric, where the description leaves it open."""
+
+    hcas: tuple[str, ...] = ()
+    interface: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.hcas or self.interface)
+
+    def __str__(self) -> str:
+        said = [*([f"HCAs {', '.join(self.hcas)}"] if self.hcas else [])]
+        return "; ".join([*said, *([f"interface {self.interface}"] if self.interface else [])])
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """A lock file's content.
 
     ``images`` maps references as they stand in the description to digests, ``placement`` a deployment to its
-    replicas, ``stack`` a layer of the host stack to its ``version``.
+    replicas, ``stack`` a layer of the host stack to its ``version``, ``nodes`` a node to its fabric.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     placement: Mapping[str, tuple[ReplicaSeats, ...]] = field(default_factory=dict)
     stack: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    nodes: Mapping[str, Attachment] = field(default_factory=dict)
 
 
 def lock_file(folder: Path) -> Path:
@@ -98,7 +116,7 @@ class _Reader:
         if not isinstance(data, dict):
             self.wrong((), "expected a mapping with version, images and placement")
             return Lock()
-        for key in data.keys() - {"plugin", "version", "images", "placement", "stack"}:
+        for key in data.keys() - {"plugin", "version", "images", "placement", "stack", "nodes"}:
             self.wrong((str(key),), "is no key of a lock file")
         if data.get("version") != VERSION:
             self.wrong(("version",), f"found {data.get('version')!r}, this nimctl reads version {VERSION}")
@@ -110,7 +128,27 @@ class _Reader:
             self._images(data.get("images") or {}),
             self._placement(data.get("placement") or {}),
             self._stack(data.get("stack") or {}),
+            self._nodes(data.get("nodes") or {}),
         )
+
+    def _nodes(self, data: Any) -> dict[str, Attachment]:
+        if not isinstance(data, dict):
+            self.wrong(("nodes",), "expected a mapping of nodes to their HCAs and interface")
+            return {}
+        return {str(name): self._attachment(said, ("nodes", name)) for name, said in data.items()}
+
+    def _attachment(self, data: Any, at: Field) -> Attachment:
+        if not isinstance(data, dict) or data.keys() - {"hcas", "interface"}:
+            self.wrong(at, "expected a mapping with `hcas` and `interface`")
+            return Attachment()
+        hcas, interface = data.get("hcas", []), data.get("interface", "")
+        if not isinstance(hcas, list) or not all(_is_device(hca) for hca in hcas):
+            self.wrong((*at, "hcas"), "expected a list of HCAs such as mlx5_0")
+            return Attachment()
+        if interface and not _is_device(interface):
+            self.wrong((*at, "interface"), "expected the name of a network interface")
+            return Attachment(tuple(hcas))
+        return Attachment(tuple(hcas), interface)
 
     def _stack(self, data: Any) -> dict[str, dict[str, str]]:
         if not isinstance(data, dict):
@@ -194,7 +232,17 @@ def format_lock(lock: Lock) -> str:
         lines.append("stack:")
         versions = sorted((layer, said["version"]) for layer, said in lock.stack.items())
         lines += [f'  {layer}: {{version: "{version}"}}' for layer, version in versions]
+    if lock.nodes:
+        lines.append("nodes:")
+        for name, found in sorted(lock.nodes.items()):
+            hcas = [f"hcas: [{', '.join(map(_quoted, found.hcas))}]"] if found.hcas else []
+            interface = [f"interface: {_quoted(found.interface)}"] if found.interface else []
+            lines.append(f"  {_quoted(name)}: {{{', '.join([*hcas, *interface])}}}")
     return "\n".join(lines) + "\n"
+
+
+def _is_device(name: Any) -> bool:
+    return isinstance(name, str) and _DEVICE.fullmatch(name) is not None
 
 
 def _quoted(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nimctl import fabrics
 from nimctl.cluster import Cluster
 from nimctl.contracts import Contract, load_contracts
 from nimctl.description import load, locate
@@ -19,6 +20,8 @@ from nimctl.resolve import PlacementError, resolve
 from nimctl.stack import versions
 from nimctl.stack.locking import LOCKED_LAYERS, meaning, moved
 
+PARTS = ("images", "placement", "stack", "nodes")
+"""What of a lock may move as a whole."""
 Lookup = Callable[[Cluster, str], str]
 """Finds the digest of an image reference."""
 
@@ -68,7 +71,8 @@ def plan(
 ) -> Plan:
     """Work out the lock of a description.
 
-    ``upgrade`` names what may move: ``images``, ``placement``, ``stack``, layers of it, or deployments.
+    ``upgrade`` names what may move: ``PARTS``, layers of the stack, or deployments. What was found on nodes
+    moves by being forgotten: the next run looks again.
     ``lookup`` None asks no registry and leaves images out whose digest is not known. ``given`` are digests
     that a person states.
     Raises DescriptionError, RejectedError, and what ``lookup`` raises.
@@ -83,8 +87,12 @@ def plan(
     images, unknown = _images(cluster, kept, lookup, given or {})
     layers = frozenset(LOCKED_LAYERS) if "stack" in upgrade else upgrade
     stack = moved(cluster, before.stack, layers, versions.load(folder))
-    after = Lock(images, seats_of(placement), stack)
-    changes = (*differences(before, after), *_stack_differences(placement, before, after))
+    after = Lock(images, seats_of(placement), stack, kept.nodes)
+    changes = (
+        *differences(before, after),
+        *_stack_differences(placement, before, after),
+        *_node_differences(before, after),
+    )
     return Plan(folder, before, after, changes, placement, tuple(unknown))
 
 
@@ -97,8 +105,8 @@ def _place(cluster: Cluster, lock: Lock, contracts: Mapping[str, Contract]) -> P
 
 def _check(cluster: Cluster, upgrade: frozenset[str], given: Mapping[str, str]) -> None:
     known = {deployment.name for deployment in cluster.deployments}
-    for what in sorted(upgrade - known - {"images", "placement", "stack", *LOCKED_LAYERS}):
-        choices = ", ".join(["images", "placement", "stack", *LOCKED_LAYERS, *sorted(known)])
+    for what in sorted(upgrade - known - {*PARTS, *LOCKED_LAYERS}):
+        choices = ", ".join([*PARTS, *LOCKED_LAYERS, *sorted(known)])
         raise RejectedError(f"--upgrade {what}: expected one of {choices}")
     references = {deployment.image for deployment in cluster.deployments}
     for reference, digest in given.items():
@@ -120,7 +128,17 @@ def _without(cluster: Cluster, lock: Lock, upgrade: frozenset[str]) -> Lock:
         for name, replicas in lock.placement.items()
         if name not in upgrade and "placement" not in upgrade
     }
-    return Lock(images, placement, lock.stack)
+    nodes = {} if "nodes" in upgrade else fabrics.kept(cluster, lock.nodes)
+    return Lock(images, placement, lock.stack, nodes)
+
+
+def _node_differences(before: Lock, after: Lock) -> list[Change]:
+    """Which findings go; new ones come from runs."""
+    return [
+        Change(f"node {name}", str(was), str(after.nodes[name]) if name in after.nodes else None)
+        for name, was in sorted(before.nodes.items())
+        if after.nodes.get(name) != was
+    ]
 
 
 def _stack_differences(placement: Placement, before: Lock, after: Lock) -> list[Change]:
@@ -208,4 +226,14 @@ def _gpus(numbers: tuple[int, ...]) -> str:
     return f"GPUs {', '.join(map(str, numbers))}"
 
 
-__all__ = ["Change", "DescriptionError", "Lookup", "Plan", "describe", "differences", "plan", "seats_of"]
+__all__ = [
+    "PARTS",
+    "Change",
+    "DescriptionError",
+    "Lookup",
+    "Plan",
+    "describe",
+    "differences",
+    "plan",
+    "seats_of",
+]

@@ -10,7 +10,7 @@ from nimctl.cli.app import FormatOption, InventoryOption, messages, print_json
 from nimctl.cluster import Cluster
 from nimctl.errors import FAILED, RejectedError
 from nimctl.lock import lock_file
-from nimctl.locking import Plan, plan
+from nimctl.locking import PARTS, Plan, plan
 from nimctl.suggest import command
 
 
@@ -25,7 +25,8 @@ def lock(
         list[str] | None,
         typer.Argument(
             metavar="[WHAT]...",
-            help="With --upgrade: images, placement, stack, one layer of it such as driver, or deployments.",
+            help="With --upgrade: images, placement, nodes, stack, one layer of it such as driver, or "
+            "deployments.",
         ),
     ] = None,
     upgrade: Annotated[
@@ -48,13 +49,15 @@ def lock(
     registries again and places anew; `nimctl lock --upgrade images`, `... placement` or `... r1` moves only
     that. Versions of the host stack are locked by the first run; `nimctl lock --upgrade driver` moves one to
     what the description or nimctl's tables say, without contacting a host, and tells what the next run will
-    do about it. Every difference is shown before it is written.
+    do about it. HCAs and interfaces that the description leaves open are locked by the run that finds them;
+    `nimctl lock --upgrade nodes` forgets them, and the next run looks again. Every difference is shown
+    before it is written.
     """
     if what and not upgrade:
         raise RejectedError(f"{' '.join(what)}: is only understood with --upgrade")
     if format not in ("text", "json"):
         raise RejectedError(f"--format {format}: expected text or json")
-    moving = frozenset(what or (["images", "placement", "stack"] if upgrade else []))
+    moving = frozenset(what or (PARTS if upgrade else []))
     lookup = None if check and not upgrade else _lookup
     found = plan(inventory, lookup, upgrade=moving, given=_given(image or []))
     for note in found.placement.notes:
@@ -112,6 +115,10 @@ def _result(found: Plan, changed: bool, check: bool) -> dict[str, Any]:
         ],
         "unknown": list(found.unknown),
         "images": dict(found.after.images),
+        "nodes": {
+            name: {"hcas": list(said.hcas), "interface": said.interface}
+            for name, said in sorted(found.after.nodes.items())
+        },
         "stack": {layer: dict(said) for layer, said in sorted(found.after.stack.items())},
         "placement": {
             name: [

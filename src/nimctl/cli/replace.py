@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import sys
 import tempfile
@@ -66,7 +67,7 @@ def replace(
     lock = read_lock(folder)
     if lock is None or not lock.placement:
         known = lock or Lock()
-        lock = Lock(known.images, seats_of(resolve(cluster, known, contracts)), known.stack)
+        lock = dataclasses.replace(known, placement=seats_of(resolve(cluster, known, contracts)))
     swap.check(cluster, lock, node, spare)
     file = cluster.file or folder / "cluster.yml"
     before = file.read_text(encoding="utf-8")

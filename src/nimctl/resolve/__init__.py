@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from nimctl.cluster import Cluster
 from nimctl.contracts import Contract, builtin
 from nimctl.errors import DescriptionError, Problem, RejectedError
+from nimctl.fabrics import attached
 from nimctl.lock import Lock, Seat
 from nimctl.placement import Placement, Rank
 from nimctl.resolve.ports import Ports
@@ -38,6 +39,7 @@ def resolve(
     """
     lock = lock or Lock()
     contracts = builtin() if contracts is None else contracts
+    cluster = attached(cluster, lock.nodes)
     by_name = {node.name: node for node in cluster.nodes}
     free = [node for node in cluster.nodes if not node.absent and node.name not in _storage_servers(cluster)]
     requests: list[Request] = []

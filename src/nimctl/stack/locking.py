@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from nimctl.cluster import Cluster
-from nimctl.lock import Lock
+from nimctl.lock import Attachment, Lock
 from nimctl.run.names import fold
 from nimctl.stack import versions
 from nimctl.stack.inventory import layer_members
@@ -107,6 +108,16 @@ def chosen(
 def with_stack(lock: Lock, versions: Locked) -> Lock:
     """A lock with versions added; those that it has stay."""
     return replace(lock, stack={**versions, **lock.stack})
+
+
+def attachments(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Attachment]:
+    """What nodes have found of their fabric: the results of ``stack_plan`` by node."""
+    found = {node: result.get("fabric") or {} for node, result in results.items()}
+    return {
+        node: Attachment(tuple(said.get("hcas") or ()), str(said.get("interface") or ""))
+        for node, said in found.items()
+        if said
+    }
 
 
 def meaning(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nimctl.description.hardware import shipped
+from nimctl.lock import Attachment
 from nimctl.stack.host import Host, IbPort
 
 LINK_LAYERS = {"infiniband": "InfiniBand", "roce": "Ethernet"}
@@ -41,6 +42,41 @@ def check(host: Host, fabric: Mapping[str, Any], node: str) -> Checked:
     indexes = {port.device: index for port in chosen if (index := gid_index(port)) is not None}
     notes = tuple(_roce_notes(host, chosen, indexes, node)) if kind == "roce" else ()
     return Checked(tuple(problems), notes, indexes if kind == "roce" else {})
+
+
+def discovered(host: Host, fabric: Mapping[str, Any], address: str) -> Attachment:
+    """What the description leaves open of a node's fabric, as the node has it; for the lock.
+
+    ``address`` is where ranks reach the node. HCAs are those whose ports are up, at the speed of the fabric
+    where some are; the interface is the one that has the address, because ranks meet there. On a fabric with
+    RDMA it has to be one of those HCAs': another is not the fabric's.
+    """
+    kind = str(fabric.get("kind") or "")
+    if not kind:
+        return Attachment()
+    ports = (
+        [port for port in _chosen(host.infiniband, (), kind) if port.state == "ACTIVE"]
+        if kind in LINK_LAYERS
+        else []
+    )
+    row = shipped().rates.get(str(fabric.get("rate") or ""))
+    fast = [port for port in ports if row is None or port.rate_gbps >= row.gbps] or ports
+    hcas = () if fabric.get("hcas") else tuple(_device(port, ports) for port in fast)
+    there = [each.name for each in host.interfaces if address in map(_plain, each.addresses)]
+    if kind in LINK_LAYERS:
+        there = [name for name in there if name in {port.netdev for port in fast}]
+    interface = "" if fabric.get("interface") or len(there) != 1 else there[0]
+    return Attachment(hcas, interface)
+
+
+def _device(port: IbPort, ports: Sequence[IbPort]) -> str:
+    """The name of a device, with the port where it has several."""
+    several = sum(each.device == port.device for each in ports) > 1
+    return f"{port.device}:{port.port}" if several else port.device
+
+
+def _plain(address: str) -> str:
+    return address.partition("/")[0]
 
 
 def gid_index(port: IbPort) -> int | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from nimctl.errors import DescriptionError
-from nimctl.lock import Lock, ReplicaSeats, Seat, format_lock, lock_file, read_lock, write_lock
+from nimctl.lock import Attachment, Lock, ReplicaSeats, Seat, format_lock, lock_file, read_lock, write_lock
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 LOCK = Lock(
@@ -19,6 +20,7 @@ LOCK = Lock(
             ReplicaSeats((Seat("on"), Seat("007"))),
         )
     },
+    nodes={"gpu01": Attachment(("mlx5_0", "mlx5_1:2"), "ib0"), "007": Attachment(interface="on")},
 )
 
 
@@ -35,7 +37,8 @@ def test_there_may_be_none(tmp_path: Path) -> None:
 
 
 def test_the_same_lock_is_the_same_text() -> None:
-    other = Lock(images=dict(reversed(LOCK.images.items())), placement=LOCK.placement)
+    mixed = {"images": dict(reversed(LOCK.images.items())), "nodes": dict(reversed(LOCK.nodes.items()))}
+    other = Lock(placement=LOCK.placement, **mixed)
     assert format_lock(LOCK) == format_lock(other)
     assert format_lock(LOCK).startswith("# ")
     assert yaml.safe_load(format_lock(LOCK))["placement"]["r1"][1] == {
@@ -44,7 +47,7 @@ def test_the_same_lock_is_the_same_text() -> None:
 
 
 def test_one_line_for_each_rank_in_a_difference() -> None:
-    moved = Lock(LOCK.images, {"r1": (ReplicaSeats((Seat("gpu01", (0, 1)), Seat("gpu09", (2, 3)))),)})
+    moved = replace(LOCK, placement={"r1": (ReplicaSeats((Seat("gpu01", (0, 1)), Seat("gpu09", (2, 3)))),)})
     before, after = set(format_lock(LOCK).splitlines()), set(format_lock(moved).splitlines())
     assert list(after - before) == ["        - {node: gpu09, gpus: [2, 3]}"]
 

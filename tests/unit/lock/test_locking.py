@@ -13,7 +13,9 @@ from nimctl.cli import app as application
 from nimctl.cli import lock as verb
 from nimctl.cluster import Cluster
 from nimctl.errors import RejectedError
-from nimctl.lock import read_lock
+from nimctl.fabrics import completed
+from nimctl.inventory import compose, read
+from nimctl.lock import Attachment, Lock, read_lock, write_lock
 from nimctl.locking import plan
 
 IMAGE = "registry.lab:5000/rehearsal:1"
@@ -128,7 +130,9 @@ def test_a_person_may_state_a_digest(write: Write) -> None:
 
 
 def test_upgrade_of_something_unknown(write: Write) -> None:
-    with pytest.raises(RejectedError, match=r"expected one of images, placement, stack, driver, .*, a"):
+    with pytest.raises(
+        RejectedError, match=r"expected one of images, placement, stack, nodes, driver, .*, a"
+    ):
         plan(write(A), Registry(), upgrade=frozenset({"r9"}))
 
 
@@ -173,3 +177,48 @@ def test_the_command(write: Write, run: Run) -> None:
     assert run("-i", folder, "images")[0] == 2
     assert run("-i", folder, "--upgrade", "nothing")[0] == 2
     assert run("-i", folder, "--image", "nonsense")[0] == 2
+
+
+FABRIC = "fabric: {kind: infiniband, rate: ndr}"
+ATTACHED = Lock(nodes={"node1": Attachment(("mlx5_0", "mlx5_1"), "ib0"), "node9": Attachment(("mlx5_0",))})
+
+
+def with_fabric(fabric: str = FABRIC) -> str:
+    return NODES.replace("gpu: {count: 0}}", f"gpu: {{count: 0}}, {fabric}}}")
+
+
+def test_what_was_found_on_a_node_reaches_inventory_and_ranks(write: Write) -> None:
+    folder = write(A, nodes=with_fabric())
+    write_lock(folder, ATTACHED)
+    placement = read(folder)
+    assert compose(placement)["_meta"]["hostvars"]["node1"]["nim_fabric"]["hcas"] == ["mlx5_0", "mlx5_1"]
+    assert compose(placement)["_meta"]["hostvars"]["node2"]["nim_fabric"]["hcas"] == []
+    assert placement.cluster.nodes[0].fabric.interface == "ib0"
+
+
+def test_what_the_description_names_wins_over_what_was_found(write: Write) -> None:
+    folder = write(
+        A, nodes=with_fabric("fabric: {kind: infiniband, rate: ndr, hcas: [mlx5_7], interface: ib7}")
+    )
+    write_lock(folder, ATTACHED)
+    assert read(folder).cluster.nodes[0].fabric.hcas == ("mlx5_7",)
+    assert read(folder).cluster.nodes[0].fabric.interface == "ib7"
+    assert plan(folder, Registry()).after.nodes == {}
+
+
+def test_what_was_found_stays_until_it_is_asked_to_move(write: Write) -> None:
+    folder = write(A, nodes=with_fabric())
+    write_lock(folder, ATTACHED)
+    found = plan(folder, Registry())
+    assert found.after.nodes == {"node1": ATTACHED.nodes["node1"]}
+    assert "- node node9: HCAs mlx5_0" in map(str, found.changes)
+    found.write()
+    moved = plan(folder, Registry(), upgrade=frozenset({"nodes"}))
+    assert [str(change) for change in moved.changes] == ["- node node1: HCAs mlx5_0, mlx5_1; interface ib0"]
+    assert moved.after.nodes == {}
+
+
+def test_a_later_finding_completes_and_moves_nothing() -> None:
+    before = {"node1": Attachment(("mlx5_0",))}
+    after = completed(before, {"node1": Attachment(("mlx5_9",), "ib0"), "node2": Attachment()})
+    assert after == {"node1": Attachment(("mlx5_0",), "ib0")}

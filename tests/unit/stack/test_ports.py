@@ -2,8 +2,9 @@
 
 import pytest
 
+from nimctl.lock import Attachment
 from nimctl.stack.host import Gid, Host, IbPort, Interface
-from nimctl.stack.ports import check, gid_index
+from nimctl.stack.ports import check, discovered, gid_index
 
 MAPPED = "0000:0000:0000:0000:0000:ffff:0a01:000b"
 
@@ -96,3 +97,44 @@ def test_gids_that_differ_and_a_small_mtu_are_noted():
 @pytest.mark.parametrize("fabric", [{}, {"kind": "ethernet", "rate": "100g"}])
 def test_without_an_rdma_fabric_nothing_is_checked(fabric):
     assert check(Host(infiniband=(port(state="DOWN"),)), fabric, "n").problems == ()
+
+
+def found(*ports, interfaces=(), address="10.1.0.11", **fabric):
+    ready = {"kind": "infiniband", "rate": "ndr"}
+    return discovered(Host(infiniband=ports, interfaces=interfaces), {**ready, **fabric}, address)
+
+
+def test_hcas_that_are_up_at_the_speed_of_the_fabric_are_found():
+    slow, down = port("mlx5_2", rate_gbps=100), port("mlx5_3", state="DOWN")
+    nvlink, other = port("mlx5_4", nvlink_manager=True), port("mlx5_5", link_layer="Ethernet")
+    assert found(port(), port("mlx5_1"), slow, down, nvlink, other) == Attachment(("mlx5_0", "mlx5_1"))
+    assert found(slow).hcas == ("mlx5_2",)
+    assert found(down) == Attachment()
+
+
+def test_ports_of_one_hca_are_told_apart():
+    assert found(port(), port(port=2), port("mlx5_1")).hcas == ("mlx5_0:1", "mlx5_0:2", "mlx5_1")
+
+
+@pytest.mark.parametrize(
+    ("fabric", "address", "interface"),
+    [
+        ({}, "10.1.0.11", "ib0"),
+        # Not the fabric's: LNet and IP over InfiniBand would be told a wrong one.
+        ({}, "10.0.0.11", ""),
+        ({"kind": "ethernet", "rate": "10g"}, "10.0.0.11", "eth0"),
+        ({"kind": "ethernet", "rate": "10g"}, "192.0.2.1", ""),
+        ({"interface": "ib7"}, "10.1.0.11", ""),
+        ({"kind": ""}, "10.1.0.11", ""),
+    ],
+)
+def test_the_interface_is_the_one_on_which_ranks_meet(fabric, address, interface):
+    there = (
+        Interface(name="ib0", addresses=("10.1.0.11/24",)),
+        Interface(name="eth0", addresses=("10.0.0.11/24",)),
+    )
+    assert found(port(netdev="ib0"), interfaces=there, address=address, **fabric).interface == interface
+
+
+def test_what_the_description_names_is_not_looked_for():
+    assert found(port("mlx5_1"), hcas=["mlx5_0"]) == Attachment()
