@@ -76,7 +76,8 @@ class ActionModule(ActionBase):
         if not ranks:
             return {"state": "absent"}
         first = task_vars["hostvars"][known["nim_first_node"]]
-        return wanted(settings, ranks, first["nim_cluster_addresses"])
+        rules = known.get("firewall_rules") or []
+        return wanted(settings, ranks, first["nim_cluster_addresses"], rules)
 
     def _restored(self, task_vars: dict[str, Any] | None) -> str:
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Iterable
 
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError
+from ansible_collections.nimctl.multinode.plugins.module_utils.host.firewall import MARK
 
 PROC = Path("/proc")
 SSH = 22
@@ -20,7 +21,8 @@ class Wanted:
     """What is open to whom. Networks are addresses or CIDR; ports are ``8000`` or ``32768-60999``.
 
     ``inside`` is the cluster. ``closed`` is for it alone; ``random`` as well, but by TCP only. ``api`` is for
-    it and ``api_allow``, or for everybody where that is empty. ``open`` is nobody's business here.
+    it and ``api_allow``, or for everybody where that is empty. ``open`` is nobody's business here. ``mark``
+    says what all of it was made from.
     """
 
     inside: tuple[str, ...]
@@ -30,6 +32,7 @@ class Wanted:
     api_allow: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
+    mark: str = ""
 
 
 def table_of(cluster: str) -> str:
@@ -73,7 +76,8 @@ def rules(table: str, wanted: Wanted) -> str:
     if wanted.closed:
         lines.append("udp dport @closed counter drop")
     chain = "".join(f"\t\t{line}\n" for line in lines)
-    return f"{removal(table)}table inet {table} {{\n{''.join(sets)}\tchain input {{\n{chain}\t}}\n}}\n"
+    mark = f"{MARK}{wanted.mark}\n" if wanted.mark else ""
+    return f"{mark}{removal(table)}table inet {table} {{\n{''.join(sets)}\tchain input {{\n{chain}\t}}\n}}\n"
 
 
 def resolved(names: Iterable[str]) -> tuple[str, ...]:

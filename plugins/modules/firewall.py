@@ -63,6 +63,10 @@ options:
     description: Seconds that new rules wait for a fresh connection before the former ones come back.
     type: int
     default: 60
+  mark:
+    description: What the rules were made from, in a word; written beside them, where a plan finds it again.
+    type: str
+    default: ""
   node:
     description: With O(state=follows), the node of the inventory whose variables say what is wanted; give
       it to C(delegate_to) as well. One that is not reached is reported under RV(ignore:pending).
@@ -106,7 +110,7 @@ def wanted(params: dict) -> Wanted:
     given = {name: tuple(params[name]) for name in WORDS}
     given["inside"] = resolved(params["inside"])
     given["open"] = (*map(str, ssh_ports()), *params["open"])
-    return Wanted(**given)
+    return Wanted(mark=params["mark"], **given)
 
 
 def work(module: AnsibleModule) -> None:
@@ -137,6 +141,7 @@ def main() -> None:
                 "default": "present",
             },
             "confirm": {"type": "int", "default": 60},
+            "mark": {"type": "str", "default": ""},
             "node": {"type": "str", "default": ""},
             "step": {"type": "str", "choices": ["load", "confirm", "restore"], "default": "load"},
             **words,

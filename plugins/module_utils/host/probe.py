@@ -10,9 +10,11 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.host import (
     cdi,
     devices,
     driver,
+    firewall,
     infiniband,
     modules,
     mounts,
+    nccl,
     network,
     packages,
     pci,
@@ -39,6 +41,8 @@ SECTIONS: dict[str, Section] = {
     "interfaces": network.read,
     "cdi": cdi.read,
     "tuning": tuning.read,
+    "firewall": firewall.read,
+    "nccl": nccl.read,
     "packages": packages.read,
 }
 SPREAD = ("pci", "packages")

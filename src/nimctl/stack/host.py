@@ -224,6 +224,10 @@ class Host(Part):
     mounts: tuple[Mount, ...] = ()
     cdi: tuple[CdiSpec, ...] = ()
     tuning: Tuning = Tuning()
+    firewall: Mapping[str, str] = Field(
+        default_factory=dict, description="Of each cluster with rules here, what they were made from"
+    )
+    nccl: Mapping[str, str] = Field(default_factory=dict, description="Variables in /etc/nccl.conf")
     package_manager: str = Field("", description="apt or dnf")
     packages: Mapping[str, Package] = Field(default_factory=dict, description="Those that matter here")
     problems: tuple[str, ...] = Field((), description="What could not be read, and mounts that do not answer")

@@ -16,6 +16,8 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.firewall import (
     ssh_ports,
     table_of,
 )
+from ansible_collections.nimctl.multinode.plugins.module_utils.host import firewall as probed
+from ansible_collections.nimctl.multinode.plugins.module_utils.host.tree import Tree
 
 WANTED = Wanted(
     inside=("10.0.0.0/24", "10.0.0.11", "fd00::/64"),
@@ -135,3 +137,12 @@ def test_nft_takes_the_rules_and_they_do_what_they_say():
 
 def test_a_name_that_this_machine_knows_is_resolved():
     assert socket.gethostbyname("localhost") + "/32" in resolved(["localhost"])
+
+
+def test_what_rules_were_made_from_is_found_again_by_the_probe(tmp_path):
+    folder = tmp_path / "etc/nimctl/firewall"
+    folder.mkdir(parents=True)
+    marked = Wanted(inside=("10.0.0.1",), closed=("29500",), mark="0123abcd")
+    (folder / "prod-2.nft").write_text(rules("nimctl_prod_2", marked))
+    (folder / "old.nft").write_text(rules("nimctl_old", WANTED))
+    assert probed.read(Tree(str(tmp_path))) == {"old": "", "prod-2": "0123abcd"}

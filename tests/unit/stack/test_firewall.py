@@ -11,9 +11,9 @@ LEADER = {"rank": 0, "ports": {"api": 8000, "rendezvous": 29500}, "api_port": 80
 NODES = {"a": ["10.0.0.1", "10.1.0.1"], "b": ["10.0.0.2"]}
 
 
-def plan(*ranks, addresses=None, **settings):
-    context = {"ranks": list(ranks), "addresses": addresses or NODES}
-    return firewall.plan(Question(Host(), Firewall(**settings), context=context))
+def plan(*ranks, addresses=None, here=None, rules=(), **settings):
+    context = {"ranks": list(ranks), "addresses": addresses or NODES, "cluster": "prod", "rules": list(rules)}
+    return firewall.plan(Question(Host(firewall=here or {}), Firewall(**settings), context=context))
 
 
 def test_every_address_of_every_node_is_inside_and_what_is_trusted_as_well():
@@ -62,3 +62,27 @@ def test_an_api_that_answers_everybody_is_said():
 
 def test_the_wait_is_in_seconds():
     assert plan(LEADER, confirm="2m").values["confirm"] == 120
+
+
+def test_rules_are_a_change_until_they_are_there():
+    assert plan(LEADER).will == ("close ports 29500, 32768-60999 to all but the cluster",)
+    here = {"prod": plan(LEADER).values["mark"], "other": "0"}
+    assert plan(LEADER, here=here).will == ()
+    assert plan(LEADER, here=here, confirm="2m").will == ()
+    assert plan(LEADER, here={"other": here["prod"]}).will != ()
+    assert plan(LEADER, here={"prod": "0"}, mode="verify").will == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"addresses": {**NODES, "c": ["10.0.0.3"]}},
+        {"api_allow": ["10.9.0.0/16"]},
+        {"rules": ["tcp dport 9100 accept"]},
+        {"open": ["50051-50051"]},
+    ],
+)
+def test_whatever_changes_the_rules_is_a_change(change):
+    here = {"prod": plan(LEADER).values["mark"]}
+    (will,) = plan(LEADER, here=here, **change).will
+    assert will.startswith("load other firewall rules")

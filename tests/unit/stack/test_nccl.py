@@ -128,3 +128,13 @@ def test_the_lock_holds_the_version():
 
 def test_a_node_without_gpus_has_nothing_of_it():
     assert plan(host(gpus=()), library=True).values == {"steps": "nothing"}
+
+
+def test_what_nccl_is_told_on_the_node_is_a_change_until_it_is():
+    variables = plan(context={"fabric": IB}).values["environment"]
+    (will,) = plan(context={"fabric": IB}).will
+    assert will.startswith("tell NCCL on the node of its fabric (NCCL_IB_HCA==mlx5_0:1,mlx5_3:1, ")
+    assert plan(host(nccl=variables), context={"fabric": IB}).will == ()
+    assert plan(host(nccl={**variables, "NCCL_DEBUG": "INFO"}), context={"fabric": IB}).will != ()
+    # Somebody else's, and nothing to say.
+    assert plan(host(nccl={"NCCL_DEBUG": "INFO"})).will == ()

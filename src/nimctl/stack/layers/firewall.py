@@ -1,6 +1,7 @@
 """Which ports of a node are for its cluster alone.
 
-Context of its own: ``ranks`` (as in ``nim_ranks``) and ``addresses`` (of the cluster, by node).
+Context of its own: ``cluster`` (its name), ``ranks`` (as in ``nim_ranks``), ``addresses`` (of the cluster,
+by node) and ``rules`` (of nft, in addition).
 
 Ray and the engines' rendezvous have no authentication, and listen on ports that they choose themselves. They
 do so by TCP, therefore the declared range is closed to TCP connections from outside only: VPNs and overlay
@@ -9,6 +10,8 @@ networks, which use UDP there, go on.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -30,14 +33,34 @@ def plan(question: Question) -> LayerPlan:
     ranks = list(question.context.get("ranks") or [])
     if not ranks:
         return LayerPlan(LAYER, {"steps": "remove" if settings.mode == "managed" else "ignore"})
-    values = {"steps": settings.mode, **wanted(settings, ranks, question.context["addresses"])}
-    return LayerPlan(LAYER, values, notes=_notes(settings))
+    context = question.context
+    rules = list(context.get("rules") or [])
+    values = {"steps": settings.mode, **wanted(settings, ranks, context["addresses"], rules)}
+    here = question.host.firewall.get(str(context.get("cluster") or ""))
+    # Rules that are only checked may be somebody else's: the check itself compares what the kernel has.
+    same = here == values["mark"] or settings.mode == "verify"
+    will = () if same else (_will(values, here),)
+    return LayerPlan(LAYER, values, will, notes=_notes(settings))
+
+
+def _will(values: Mapping[str, Any], here: str | None) -> str:
+    """What a run would load, as far as the probe can tell: it reads what was written, and asks no kernel."""
+    ports = ", ".join([*values["closed"], *values["random"]])
+    if here is None:
+        return f"close ports {ports} to all but the cluster"
+    return f"load other firewall rules (closed to all but {len(values['inside'])} addresses: {ports})"
 
 
 def wanted(
-    settings: Firewall, ranks: Iterable[Mapping[str, Any]], addresses: Mapping[str, Iterable[str]]
+    settings: Firewall,
+    ranks: Iterable[Mapping[str, Any]],
+    addresses: Mapping[str, Iterable[str]],
+    rules: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The arguments of the module ``firewall`` that settings, ranks and nodes decide."""
+    """The arguments of the module ``firewall`` that settings, ranks and nodes decide.
+
+    ``mark`` differs wherever the others, or ``rules``, do: it is how a plan knows what was loaded.
+    """
     api: set[int] = set()
     closed: set[int] = set()
     random = {settings.ephemeral}
@@ -47,15 +70,16 @@ def wanted(
         if _joins_ray(rank):
             random.add(RAY_WORKERS)
     found = {address for each in addresses.values() for address in each}
-    return {
+    loaded = {
         "inside": sorted(found | set(settings.trusted)),
         "closed": [str(port) for port in sorted(closed - api)],
         "random": sorted(random),
         "api": [str(port) for port in sorted(api)],
         "api_allow": list(settings.api_allow),
         "open": list(settings.open),
-        "confirm": parse_duration(settings.confirm),
     }
+    mark = hashlib.sha256(json.dumps([loaded, list(rules)], sort_keys=True).encode()).hexdigest()[:16]
+    return {**loaded, "confirm": parse_duration(settings.confirm), "mark": mark}
 
 
 def _joins_ray(rank: Mapping[str, Any]) -> bool:

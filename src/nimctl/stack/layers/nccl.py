@@ -19,6 +19,7 @@ from typing import Any
 from nimctl.contracts import fill, network
 from nimctl.description.document import Nccl
 from nimctl.stack.exact import is_there, locked, not_offered, package_changes, published
+from nimctl.stack.host import Host
 from nimctl.stack.numbers import branch_of, numbers, upstream
 from nimctl.stack.plan import LayerPlan, Question, RefusedError, Repository
 
@@ -59,7 +60,7 @@ def plan(question: Question) -> LayerPlan:
         if settings.tests:
             versions[TESTS] = _tests(question, repository)
         values["versions"] = versions
-    changes = package_changes(question.host, versions, list(versions))
+    changes = [*package_changes(question.host, versions, list(versions)), *_told(question.host, variables)]
     return LayerPlan(LAYER, values, will=tuple(changes), notes=notes)
 
 
@@ -88,6 +89,15 @@ def _files(variables: Mapping[str, str], topology: str | None) -> list[dict[str,
     """Entries for ``managed_files``."""
     files = [{"path": CONFIGURATION, "template": "nccl.conf.j2"}] if variables else []
     return [*files, {"path": TOPOLOGY, "source": topology}] if topology else files
+
+
+def _told(host: Host, variables: Mapping[str, str]) -> list[str]:
+    """What a run would change in the configuration; a topology file is compared by the run alone."""
+    # Without variables there is no file of ours, and one of somebody else stays.
+    if not variables or host.nccl == variables:
+        return []
+    said = ", ".join(f"{name}={value}" for name, value in variables.items())
+    return [f"tell NCCL on the node of its fabric ({said}) in {CONFIGURATION}"]
 
 
 def _library(question: Question, repository: Repository) -> tuple[str, str]:
