@@ -104,13 +104,26 @@ def recorded() -> dict[str, str]:
         if path.name.startswith("remove"):
             continue
         for task in yaml.safe_load(path.read_text()) or []:
-            for module, kinds in KINDS.items():
-                arguments = task.get(f"nimctl.multinode.{module}")
-                if isinstance(arguments, dict) and arguments.get("state") != "absent":
+            for module, arguments in modules_of(task):
+                if arguments.get("state") != "absent":
                     place = arguments["path"].replace("/", "-") if module == "json_merge" else ""
-                    for kind in kinds:
+                    for kind in KINDS.get(module, ()):
                         found.setdefault(f"{kind}/{arguments['owner']}{place}", task["name"])
     return found
+
+
+def modules_of(task: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The modules of a task with their arguments: its own, or those that are parts of a layer."""
+    for key, arguments in task.items():
+        module = key.removeprefix("nimctl.multinode.")
+        if module == key or not isinstance(arguments, dict):
+            continue
+        if module != "layer":
+            yield module, arguments
+            continue
+        for part in arguments["parts"]:
+            for name, given in part.items():
+                yield name, {"owner": arguments["owner"], **given}
 
 
 RECORDED = recorded()
