@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -146,7 +145,7 @@ async def _count(client: Client, text: str) -> int | None:
             client.url + PATHS[client.api], content=body, headers={"Content-Type": "application/json"}
         )
         content: Any = answer.json() if answer.is_success else {}
-    except (httpx.HTTPError, json.JSONDecodeError) as error:
+    except (httpx.HTTPError, ValueError) as error:
         raise EndpointError(
             f"{client.url} failed at a prompt of {len(text.split())} words: {short(str(error))}"
         ) from None

@@ -62,14 +62,16 @@ class Reader:
             raise BadStreamError(text[:120].decode(errors="replace")) from None
         if not isinstance(event, dict):
             raise BadStreamError(text[:120].decode(errors="replace"))
-        if event.get("usage"):
+        if isinstance(event.get("usage"), dict):
             self.usage = event["usage"]
         choices = event.get("choices")
         if not choices:
             if event.get("error") or event.get("object") == "error":
                 raise EngineSaysError(_message(event))
             return
-        choice = choices[0]
+        choice = choices[0] if isinstance(choices, list) else None
+        if not isinstance(choice, dict):
+            raise BadStreamError(text[:120].decode(errors="replace"))
         if choice.get("finish_reason"):
             self.finish = choice["finish_reason"]
         if _carries(choice):
@@ -85,8 +87,8 @@ def _carries(choice: dict[str, Any]) -> bool:
     """Whether a chunk holds a part of the answer; the first one of a chat only names the role."""
     if choice.get("text"):
         return True
-    delta = choice.get("delta") or {}
-    return bool(
+    delta = choice.get("delta")
+    return isinstance(delta, dict) and bool(
         delta.get("content")
         or delta.get("reasoning_content")
         or delta.get("reasoning")

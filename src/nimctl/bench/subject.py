@@ -8,6 +8,8 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from nimctl.bench.result import Setup
 from nimctl.errors import RejectedError
 from nimctl.image import parse
@@ -33,7 +35,11 @@ def address(text: str) -> str:
         RejectedError: it is none, or it carries a password.
     """
     parts = urllib.parse.urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise RejectedError(f"--url {text} is no URL: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or len(text.split()) != 1:
         raise RejectedError(f"--url {text} is no URL; expected one such as http://gpu01:8000")
     if parts.username or parts.password:
         raise RejectedError(

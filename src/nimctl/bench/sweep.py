@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,15 @@ from nimctl.bench.load import load
 from nimctl.bench.prompts import Prompts
 from nimctl.bench.result import Level, Limits
 from nimctl.bench.summary import summarize
+from nimctl.errors import RejectedError
 
 PER_SLOT = 10
 """Requests of each slot where nobody says how many: the beginning, when all prompts arrive at once, and the
 end, when slots run dry, then weigh little."""
 BUSY_SHARE = 0.8
 LATE_MS = 5.0
+OTHER_FILES = 64
+"""Open files of a process besides its connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,25 @@ def run(order: Order, key: str | None, watcher: Watcher) -> Swept:
     """Measure every level in turn; Ctrl-C ends it with what there is.
 
     Raises:
+        RejectedError: this process may not open as many connections.
         EndpointError: the endpoint does not answer at all, or not as it should.
     """
+    _allow_connections(max(order.levels))
     return asyncio.run(_run(order, key, watcher))
+
+
+def _allow_connections(concurrency: int) -> None:
+    """Raise the soft limit of open files where the hard one allows it; each request takes a connection."""
+    needed = concurrency + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise RejectedError(
+            f"--concurrency {concurrency} needs {needed} open files and this process may have {hard} "
+            "(ulimit -Hn); raise that limit or ask for less"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 async def _run(order: Order, key: str | None, watcher: Watcher) -> Swept:

@@ -11,6 +11,8 @@ from nimctl.bench import sweep
 from nimctl.bench.client import Dialect
 from nimctl.bench.probe import EndpointError
 from nimctl.bench.result import Limits
+from nimctl.bench.stream import BadStreamError, Reader
+from nimctl.errors import RejectedError
 
 
 class Quiet:
@@ -205,6 +207,41 @@ def test_which_model(endpoint, run):
         run(model="three")
     assert run(model="two").model == "two"
     assert endpoint.manners.asked[-1]["model"] == "two"
+
+
+def test_more_connections_than_the_process_may_have(run, monkeypatch):
+    monkeypatch.setattr(sweep.resource, "getrlimit", lambda kind: (1024, 4096))
+    allowed = []
+    monkeypatch.setattr(sweep.resource, "setrlimit", lambda kind, limits: allowed.append(limits))
+    with pytest.raises(RejectedError, match=r"needs 5064 open files.*may have 4096"):
+        run(5000)
+    sweep._allow_connections(2000)
+    sweep._allow_connections(100)
+    assert allowed == [(2064, 4096)]
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"choices": 5}', b'{"choices": [null]}', b'{"choices": ["x"]}', b"[]", b"nothing"]
+)
+def test_a_line_that_is_no_event(line):
+    with pytest.raises(BadStreamError):
+        Reader(lambda: 0.0).feed(b"data: " + line + b"\n\n")
+
+
+def test_an_event_may_arrive_in_pieces_and_with_company():
+    times = iter(range(10))
+    reader = Reader(lambda: float(next(times)))
+    stream = (
+        b': ping\n\nevent: x\ndata: {"choices": [{"delta": {"role": "assistant"}}]}\r\n\r\n'
+        b'data: {"choices": [{"delta": {"reasoning_content": "a"}}]}\n\n'
+        b'data:{"choices": [{"delta": {"content": "b"}, "finish_reason": "length"}], "usage": null}\n\n'
+        b'data: {"choices": [], "usage": {"completion_tokens": 2}}\n\ndata: [DONE]\n\n'
+    )
+    for start in range(0, len(stream), 60):
+        reader.feed(stream[start : start + 60])
+    assert (reader.chunks, reader.finish, reader.done) == (2, "length", True)
+    assert reader.usage == {"completion_tokens": 2}
+    assert reader.last - reader.first == sum(reader.gaps) > 0
 
 
 def test_nobody_listens(run):

@@ -143,6 +143,8 @@ def test_the_key_comes_from_the_environment_or_a_private_file(endpoint, call, mo
     [
         ((), "Say what to measure"),
         (("--url", "gpu01:8000"), "is no URL"),
+        (("--url", "http://gpu01:port"), "is no URL"),
+        (("--url", "http://gpu 01"), "is no URL"),
         (("--url", "http://me:pw@gpu01:8000"), "which every user of this machine can see"),
         (("--url", "http://x", "r1"), "give -i DIR"),
         (("--url", "http://x", "--concurrency", "1,zwei"), "expected whole numbers"),
