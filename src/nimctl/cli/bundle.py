@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from nimctl.cli.app import FormatOption, messages, print_json
@@ -163,11 +164,13 @@ def _recorded(file: Path) -> Mapping[str, Any]:
     if found is None:
         raise RejectedError(f"--hosts: {file} is missing; expected a file for each node")
     try:
-        content = json.loads(found.read_text(encoding="utf-8"))
+        text = found.read_text(encoding="utf-8")
+        # As `ansible NODE -m ...` prints it: behind "NODE | SUCCESS =>", as JSON or YAML.
+        content = yaml.safe_load(text.partition("=>")[2] if " => " in text.partition("\n")[0] else text)
         host = content.get("host", content)
         if not host["system"]["distribution"]:
             raise KeyError("system.distribution")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RejectedError(f"{found}: is not what the module host_probe says ({error!r})") from error
     return dict(host)
 
