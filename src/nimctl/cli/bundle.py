@@ -166,7 +166,7 @@ def _recorded(file: Path) -> Mapping[str, Any]:
     try:
         text = found.read_text(encoding="utf-8")
         # As `ansible NODE -m ...` prints it: behind "NODE | SUCCESS =>", as JSON or YAML.
-        content = yaml.safe_load(text.partition("=>")[2] if " => " in text.partition("\n")[0] else text)
+        content = yaml.safe_load(text.partition("=>")[2] if "=>" in text.partition("\n")[0] else text)
         host = content.get("host", content)
         if not host["system"]["distribution"]:
             raise KeyError("system.distribution")
