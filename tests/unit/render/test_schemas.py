@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from copy import deepcopy
@@ -187,3 +188,20 @@ def test_scripts(inventory: str, target: str) -> None:
         subprocess.run([shell[1], "-n"], input=text, text=True, check=True)
         for inner in re.findall(r"<<'(NIMCTL_\w+)' \|\| :\n(.*?)\n\1\n", text, re.DOTALL):
             subprocess.run(["bash", "-n"], input=inner[1], text=True, check=True)
+
+
+@pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="kubectl is not installed: kustomize was not asked"
+)
+def test_kustomize_takes_the_tree_and_an_overlay_of_it(tmp_path: Path) -> None:
+    texts = render(as_read(INVENTORIES / "prod", "k8s"), "k8s")
+    for path, text in texts.items():
+        file = tmp_path / "base" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    overlay = tmp_path / "kustomization.yaml"
+    overlay.write_text("resources: [base]\nnamespace: elsewhere\nlabels: [{pairs: {team: a}}]\n")
+    done = subprocess.run(["kubectl", "kustomize", tmp_path], capture_output=True, text=True, check=True)
+    found = list(yaml.safe_load_all(done.stdout))
+    assert sorted(each["kind"] for each in found) == sorted(each["kind"] for each in objects(texts))
+    assert {each["metadata"].get("namespace") for each in found} == {"elsewhere", None}

@@ -20,7 +20,7 @@ FLOATING = rule(
     "warning",
     "a tag that moves",
     why="Ranks that pull on different days run different images. Name a release, or better a digest.",
-    source="nim-contracts 2 (7), 3.2 (7)",
+    source="docs/how-to/lock.md",
     kinds=_CONTAINERS,
 )
 DIFFERS = rule(
@@ -28,7 +28,7 @@ DIFFERS = rule(
     "error",
     "ranks of one replica with different images",
     why="Ranks speak a protocol that is the same only within one image.",
-    source="nim-contracts 2 (7)",
+    source="docs/explanation/complaints.md",
     kinds=("kubernetes",),
 )
 SECRET = rule(
@@ -38,7 +38,7 @@ SECRET = rule(
     why="Who can read the file, the process list or `docker inspect` has the key. Name where it is read "
     "instead: "
     "a Secret, or a file of mode 0600 with --env-file.",
-    source="nim-contracts 3.2 (6)",
+    source="Kubernetes documentation, Secrets; docs/explanation/secrets.md",
     kinds=_EVERY,
 )
 SECRET_ARGUMENT = rule(
@@ -46,7 +46,7 @@ SECRET_ARGUMENT = rule(
     "error",
     "a secret in a command line",
     why="Arguments are seen by every user of the node, in the process list and in `docker inspect`.",
-    source="nim-contracts 3.2 (6)",
+    source="docker documentation, --env-file; docs/explanation/secrets.md",
     kinds=_EVERY,
 )
 NO_CACHE = rule(
@@ -56,7 +56,7 @@ NO_CACHE = rule(
     why="NIM writes to /opt/nim/.cache (or NIM_CACHE_PATH). Where that is no volume, each new container "
     "downloads "
     "everything again: 642 GiB for DeepSeek-R1, on every rank.",
-    source="nim-contracts 3.1 (6), 3.2 (2)",
+    source="NIM LLM documentation, NIM_CACHE_PATH; dgxc-benchmarking README (641.3 GiB)",
     kinds=_CONTAINERS,
 )
 UNUSED = rule(
@@ -64,7 +64,7 @@ UNUSED = rule(
     "warning",
     "a folder that nothing in the container reads",
     why="No variable and no argument names it, and NIM looks into its cache only.",
-    source="nim-contracts 3.1 (6), 3.2 (2)",
+    source="NIM LLM documentation, NIM_CACHE_PATH",
     kinds=_CONTAINERS,
 )
 NO_SHM = rule(
@@ -72,7 +72,7 @@ NO_SHM = rule(
     "warning",
     "several GPUs with the default /dev/shm",
     why="64 MiB are too little for NCCL, which then fails with `failed to extend /dev/shm/nccl-...`.",
-    source="nim-contracts 2 (5); NCCL troubleshooting; NIM support matrix (16 GB)",
+    source="NCCL user guide, troubleshooting; NIM LLM 1.3.0 support matrix (16 GB)",
     kinds=_CONTAINERS,
 )
 NO_RDMA = rule(
@@ -84,7 +84,7 @@ NO_RDMA = rule(
     "Kubernetes a pod needs a resource such as rdma/rdma_shared_device_a. On a network without RDMA say "
     "so with "
     "NCCL_IB_DISABLE=1.",
-    source="nim-contracts 2 (2), 3.1 (10), 3.2 (4), 4",
+    source="Mellanox/k8s-rdma-shared-dev-plugin; NIM documentation for DGX Spark (--device /dev/infiniband)",
     kinds=_CONTAINERS,
 )
 NO_LOCK = rule(
@@ -92,7 +92,7 @@ NO_LOCK = rule(
     "error",
     "RDMA without the right to lock memory",
     why="Registering memory with an HCA fails without IPC_LOCK, and NCCL falls back to TCP.",
-    source="nim-contracts 4",
+    source="Mellanox/network-operator, all RDMA samples",
     kinds=_CONTAINERS,
 )
 

@@ -18,7 +18,7 @@ PORT_IGNORED = rule(
     why="With --network host there is nothing to publish: the engine discards the option, with a warning "
     "that scrolls "
     "by.",
-    source="nim-contracts 3.2 (3); docker documentation, host network driver",
+    source="docker documentation, host network driver",
     kinds=_BOTH,
 )
 PORT_MISSING = rule(
@@ -26,7 +26,7 @@ PORT_MISSING = rule(
     "warning",
     "an API that nobody reaches",
     why="The container is neither on the node's network nor does it publish the port of its API.",
-    source="nim-contracts 3.2 (7)",
+    source="docker documentation, published ports",
     kinds=_BOTH,
 )
 IPC_HOST = rule(
@@ -35,7 +35,7 @@ IPC_HOST = rule(
     "the node's shared memory in a container",
     why="It works, and opens the shared memory of every process of the node; --shm-size gives the "
     "container its own.",
-    source="nim-contracts 3.2 (10)",
+    source="docker documentation, --ipc; docs/decisions.md 5",
     kinds=_BOTH,
 )
 RESTART = rule(
@@ -45,7 +45,8 @@ RESTART = rule(
     why="A rank that starts again by itself leaves a group that hangs: rank 0 does not notice that it "
     "lost one. Let "
     "something restart all ranks of the replica, leader first (nimctl does).",
-    source="nim-contracts 2 (9), 3.2 (8)",
+    source="sglang issue 3099; vLLM on two nodes, measured (docs/explanation/rehearsal.md); "
+    "docs/decisions.md 3",
     kinds=_BOTH,
 )
 LOG = rule(
@@ -53,7 +54,7 @@ LOG = rule(
     "info",
     "a log without a limit",
     why="The default log of docker and podman grows until the disk is full.",
-    source="nim-contracts 3.2 (8)",
+    source="docker documentation, json-file logging driver (max-size is unlimited by default)",
     kinds=_BOTH,
 )
 PULL = rule(
@@ -63,7 +64,7 @@ PULL = rule(
     why="A pull of 20 GB on one rank makes the others wait, and a failed one leaves half a replica. Pull "
     "on all nodes "
     "first.",
-    source="nim-contracts 3.2 (8)",
+    source="docs/decisions.md 12",
     kinds=("docker",),
 )
 READINESS = rule(
@@ -72,7 +73,7 @@ READINESS = rule(
     "a start that nobody looks after",
     why="`docker run -d` returns at once; whether the replica serves shows half an hour later, at its "
     "health path.",
-    source="nim-contracts 3.2 (8)",
+    source="dgxc-benchmarking waits 1600 s for the server; k8s-nim-operator (/v1/health/ready)",
     kinds=_BOTH,
 )
 OWNER = rule(
@@ -80,7 +81,7 @@ OWNER = rule(
     "info",
     "a cache folder that belongs to root",
     why="NIM runs as uid 1000. A folder that the engine makes belongs to root, and NIM cannot write to it.",
-    source="nim-contracts 1.4, 3.2 (8)",
+    source="NIM images run as uid 1000 (nim-deploy chart 1.1.2; field notes on 1.11.0-variant: os error 13)",
     kinds=("docker",),
 )
 

@@ -16,7 +16,7 @@ TASKS = rule(
     "error",
     "several tasks on a node",
     why="A rank is one container with all GPUs of its node: one task on each node, not one for each GPU.",
-    source="nim-contracts 1.1 (--ntasks-per-node=1)",
+    source="NVIDIA dgxc-benchmarking inf_nim/deepseek-r1 (--ntasks-per-node=1)",
     kinds=("sbatch",),
 )
 KILL = rule(
@@ -24,7 +24,7 @@ KILL = rule(
     "warning",
     "a job that goes on without one of its ranks",
     why="Without --kill-on-bad-exit a lost rank leaves the others waiting until the time limit.",
-    source="nim-contracts 2 (9); srun(1)",
+    source="srun(1); sglang issue 3099 (rank 0 does not exit when rank 1 dies)",
     kinds=("sbatch",),
 )
 READABLE = rule(
@@ -32,7 +32,7 @@ READABLE = rule(
     "error",
     "a file with a secret that others can read",
     why="It holds a key, and its mode lets other users of the machine read it. Mode 0600 is enough.",
-    source="nim-contracts 7 (4)",
+    source="docs/explanation/secrets.md",
     kinds=("env",),
 )
 

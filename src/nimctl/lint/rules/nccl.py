@@ -13,7 +13,7 @@ INTERFACE = rule(
     "warning",
     "NCCL_SOCKET_IFNAME as a prefix",
     why="Without `=` it is a prefix: ib0 also means ib0.8001 and ib01, and ranks may choose differently.",
-    source=f"{_GUIDE}; nim-contracts 3.2 (5)",
+    source=_GUIDE,
     kinds=_EVERY,
 )
 GLOO = rule(
@@ -21,7 +21,7 @@ GLOO = rule(
     "warning",
     "NCCL_SOCKET_IFNAME without GLOO_SOCKET_IFNAME",
     why="Gloo, which SGLang and PyTorch use beside NCCL, then chooses an interface by itself.",
-    source="SGLang multi_node.md; nim-contracts 3.2 (5)",
+    source="SGLang documentation, multi_node.md; PyTorch distributed",
     kinds=_EVERY,
 )
 HCA = rule(
@@ -30,7 +30,7 @@ HCA = rule(
     "NCCL_IB_HCA as a prefix",
     why="`mlx5` takes HCAs for storage and management as well, and mlx5_1 also means mlx5_10. Write "
     "=mlx5_0:1,...",
-    source=f"{_GUIDE}; nim-contracts 3.2 (9)",
+    source=_GUIDE,
     kinds=_EVERY,
 )
 GID = rule(
@@ -40,7 +40,7 @@ GID = rule(
     why="It means nothing on InfiniBand, and on RoCE it differs from node to node. NCCL from 2.21 on "
     "finds RoCE v2 "
     "by itself.",
-    source=f"{_GUIDE}; nim-contracts 3.2 (9)",
+    source=_GUIDE,
     kinds=_EVERY,
 )
 GDR = rule(
@@ -50,7 +50,7 @@ GDR = rule(
     why="Numbers are a legacy form of 0 to 4, and greater ones mean SYS, which is everywhere. Leave it to "
     "NCCL, or "
     "write PIX, PXB, PHB or SYS.",
-    source=f"{_GUIDE}; nim-contracts 3.2 (9)",
+    source=_GUIDE,
     kinds=_EVERY,
 )
 DEFAULT = rule(
@@ -58,7 +58,7 @@ DEFAULT = rule(
     "info",
     "a setting that is the default",
     why="NCCL_IB_DISABLE=0 enables nothing: InfiniBand is used where the container gets it.",
-    source=f"{_GUIDE}; nim-contracts 3.2 (9)",
+    source=_GUIDE,
     kinds=_EVERY,
 )
 DEBUG = rule(
@@ -74,7 +74,7 @@ OFF = rule(
     "error",
     "RDMA that is asked for and switched off",
     why="The container gets HCAs, and NCCL is told not to use them: everything goes over TCP.",
-    source="nim-contracts 4 (a fault of NVIDIA's own sample); " + _GUIDE,
+    source=f"{_GUIDE}; NVIDIA's own sample of k8s-nim-operator has this fault",
     kinds=("kubernetes", "docker", "compose"),
 )
 HARMFUL = rule(

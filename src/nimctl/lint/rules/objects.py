@@ -19,7 +19,7 @@ SELECTS_WORKERS = rule(
     "error",
     "a service that sends requests to workers",
     why="Only rank 0 serves HTTP: every other request is refused.",
-    source="nim-contracts 3.1 (15)",
+    source="k8s-nim-operator (its service selects the leader)",
     kinds=_K8S,
 )
 LOOSE = rule(
@@ -29,7 +29,7 @@ LOOSE = rule(
     why="Another group with the same labels gets its requests. LeaderWorkerSet labels pods with the "
     "group's name and "
     "with worker-index, which is 0 on the leader.",
-    source="nim-contracts 3.1 (15)",
+    source="kubernetes-sigs/lws, labels of pods",
     kinds=_K8S,
 )
 CLAIM = rule(
@@ -37,7 +37,7 @@ CLAIM = rule(
     "error",
     "ranks on several nodes with a claim for one",
     why="A volume that is ReadWriteOnce is attached to one node: the other ranks stay in ContainerCreating.",
-    source="nim-contracts 3.1 (12)",
+    source="Kubernetes documentation, access modes",
     kinds=_K8S,
 )
 CLAIM_UNSEEN = rule(
@@ -46,7 +46,7 @@ CLAIM_UNSEEN = rule(
     "a claim whose access mode is not shown",
     why="Ranks on several nodes need ReadWriteMany (or ReadOnlyMany for weights); nothing here says that "
     "it is.",
-    source="nim-contracts 3.1 (12)",
+    source="Kubernetes documentation, access modes",
     kinds=_K8S,
 )
 TOPOLOGY = rule(
@@ -56,7 +56,7 @@ TOPOLOGY = rule(
     why="Ranks that talk for every token may land in different racks or zones. The annotation "
     "exclusive-topology, or "
     "an affinity, keeps a group together.",
-    source="nim-contracts 3, 3.1 (14)",
+    source="kubernetes-sigs/lws, exclusive placement",
     kinds=_K8S,
 )
 BUDGET = rule(
@@ -65,7 +65,7 @@ BUDGET = rule(
     "a replica that any drain may end",
     why="Without a PodDisruptionBudget emptying one node takes a replica down that needs half an hour to "
     "come back.",
-    source="nim-contracts 3.1 (14)",
+    source="Kubernetes documentation, disruptions",
     kinds=_K8S,
 )
 RESTART = rule(
@@ -74,7 +74,7 @@ RESTART = rule(
     "a group whose pods restart one by one",
     why="A rank that starts again alone leaves a group that hangs: rank 0 does not notice. "
     "RecreateGroupOnPodRestart restarts all of it.",
-    source="nim-contracts 2 (9), 3",
+    source="kubernetes-sigs/lws, restartPolicy; sglang issue 3099",
     kinds=_K8S,
 )
 STARTUP_POLICY = rule(
@@ -84,7 +84,7 @@ STARTUP_POLICY = rule(
     why="With LeaderReady workers are made when the leader is ready, and an engine's leader is ready only "
     "when its "
     "workers have joined.",
-    source="nim-contracts 3",
+    source="kubernetes-sigs/lws, startupPolicy",
     kinds=_K8S,
 )
 

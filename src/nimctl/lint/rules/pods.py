@@ -23,7 +23,7 @@ PULL = rule(
     "error",
     "an image of nvcr.io without a login",
     why="nvcr.io gives NIM images to nobody without a key: the pod stays in ImagePullBackOff.",
-    source="nim-contracts 3.1 (7)",
+    source="NGC documentation; Kubernetes documentation, pull secrets",
     kinds=_K8S,
 )
 TOLERATIONS = rule(
@@ -31,7 +31,7 @@ TOLERATIONS = rule(
     "error",
     "workers that do not tolerate what their leader does",
     why="On tainted GPU nodes the leader is scheduled and its workers stay Pending.",
-    source="nim-contracts 3.1 (8)",
+    source="Kubernetes documentation, taints and tolerations",
     kinds=_K8S,
 )
 READINESS = rule(
@@ -40,7 +40,7 @@ READINESS = rule(
     "a leader that counts as ready at once",
     why="The service sends requests to a model that loads for half an hour, and a rollout takes the next "
     "replica down.",
-    source="nim-contracts 3.1 (9)",
+    source="k8s-nim-operator and nim-deploy chart 1.1.2 (/v1/health/ready)",
     kinds=_K8S,
 )
 STARTUP = rule(
@@ -49,7 +49,7 @@ STARTUP = rule(
     "a leader without a startup probe",
     why="Loading takes half an hour. A startup probe gives that time without making later failures slow "
     "to notice.",
-    source="nim-contracts 1.1, 3.1 (9)",
+    source="sample of k8s-nim-operator (900 s, then 100 x 10 s)",
     kinds=_K8S,
 )
 SHORT = rule(
@@ -58,7 +58,7 @@ SHORT = rule(
     "a probe that kills what still loads",
     why="When a startup or liveness probe gives up before the model is loaded, the pod starts again, for "
     "ever.",
-    source="nim-contracts 1.1 (1600 s for DeepSeek-R1)",
+    source="dgxc-benchmarking (1600 s for DeepSeek-R1); src/nimctl/data/lint.yml",
     kinds=_K8S,
 )
 CONTEXT = rule(
@@ -67,7 +67,7 @@ CONTEXT = rule(
     "NIM without the user that it runs as",
     why="NIM runs as uid 1000 and cannot write a volume that belongs to root; fsGroup 1000 gives it the "
     "volume.",
-    source="nim-contracts 1.1, 3.1 (11)",
+    source="nim-deploy chart 1.1.2 (1000, 1000, fsGroup 1000); Run:ai documentation",
     kinds=_K8S,
 )
 REQUESTS = rule(
@@ -77,7 +77,7 @@ REQUESTS = rule(
     why="The scheduler puts anything beside it, and what is short is taken from it first. A /dev/shm in "
     "memory counts "
     "as memory of the pod.",
-    source="nim-contracts 3.1 (13)",
+    source="Kubernetes documentation, resource management",
     kinds=_K8S,
 )
 SHM_MEMORY = rule(
@@ -85,7 +85,7 @@ SHM_MEMORY = rule(
     "warning",
     "a /dev/shm as large as the memory limit",
     why="What lies in it counts as memory of the pod: filling it ends the pod.",
-    source="nim-contracts 3.1 (13)",
+    source="Kubernetes documentation, emptyDir in memory",
     kinds=_K8S,
 )
 GRACE = rule(
@@ -93,7 +93,7 @@ GRACE = rule(
     "info",
     "the default grace period",
     why="A leader needs time to finish the requests that it has; 30 s is a guess that nobody made.",
-    source="nim-contracts 3.1 (14)",
+    source="Kubernetes documentation, termination of pods",
     kinds=_K8S,
 )
 DNS = rule(
@@ -102,7 +102,7 @@ DNS = rule(
     "hostNetwork with the node's DNS",
     why="Without dnsPolicy ClusterFirstWithHostNet a pod on the node's network does not find "
     "LWS_LEADER_ADDRESS.",
-    source="nim-contracts 3.1; Kubernetes documentation, DNS policy",
+    source="Kubernetes documentation, DNS policy of pods",
     kinds=_K8S,
 )
 PRIVILEGED = rule(
@@ -110,7 +110,7 @@ PRIVILEGED = rule(
     "warning",
     "a privileged container",
     why="It may do anything on its node. GPUs need no privilege, RDMA needs IPC_LOCK only.",
-    source="nim-contracts 3.2 (10)",
+    source="Kubernetes documentation, Pod Security Standards",
     kinds=("kubernetes", "docker", "compose"),
 )
 

@@ -43,7 +43,7 @@ HARD_CODED = rule(
     why="One template makes all workers of a group, and one script all tasks of a job: a number in it "
     "gives several "
     "of them the same rank. With two nodes it happens to be right.",
-    source="nim-contracts 3.1 (3)",
+    source="kubernetes-sigs/lws, labels of pods; k8s-nim-operator (NIM_NODE_RANK from the label)",
     kinds=("kubernetes", "sbatch"),
 )
 WRONG = rule(
@@ -51,7 +51,7 @@ WRONG = rule(
     "error",
     "a rank that another one has, or that does not exist",
     why="Two ranks of one number wait for a third that never comes; rank 0 has to be the leader.",
-    source="nim-contracts 1.1, 3.1 (3)",
+    source="dgxc-benchmarking, cloudai (rank 0 leads)",
     kinds=("kubernetes", "docker", "compose"),
 )
 SIZE_HARD_CODED = rule(
@@ -60,7 +60,7 @@ SIZE_HARD_CODED = rule(
     "a group size that is written a second time",
     why="It has to follow `size`, and does not when that changes; LeaderWorkerSet puts it into "
     "LWS_GROUP_SIZE.",
-    source="nim-contracts 3.1 (4)",
+    source="kubernetes-sigs/lws, injected variables",
     kinds=("kubernetes",),
 )
 SIZE_WRONG = rule(
@@ -68,7 +68,7 @@ SIZE_WRONG = rule(
     "error",
     "a group size that is not the size of the group",
     why="The ranks wait for one that never comes, or leave one out.",
-    source="nim-contracts 1.1",
+    source="dgxc-benchmarking, Run:ai (must match the group size)",
     kinds=("kubernetes", "sbatch"),
 )
 PARALLEL = rule(
@@ -76,7 +76,7 @@ PARALLEL = rule(
     "error",
     "a split that does not use the GPUs that are there",
     why="Tensor times pipeline parallelism is the number of GPUs of a replica, over all of its nodes.",
-    source="nim-contracts 2, 5; vllm/config/parallel.py",
+    source="vllm/config/parallel.py; NIM launch.py (tp x pp against the selected GPUs)",
     kinds=("kubernetes", "docker", "compose"),
 )
 LEADER_EMPTY = rule(
@@ -85,7 +85,7 @@ LEADER_EMPTY = rule(
     "an address from an annotation or label that nobody sets",
     why="The downward API gives an empty text for what is missing, and no error. LeaderWorkerSet sets "
     "LWS_LEADER_ADDRESS in every container; an annotation with the leader's address does not exist.",
-    source="nim-contracts 3, 3.1 (1); kubernetes-sigs/lws up to v0.10.0",
+    source="kubernetes-sigs/lws up to v0.10.0; kubernetes pkg/fieldpath",
     kinds=("kubernetes",),
 )
 LEADER_POD_IP = rule(
@@ -95,7 +95,7 @@ LEADER_POD_IP = rule(
     why="Ranks compare addresses, and the pod's own is not the one that its workers use where there is a "
     "second "
     "network. LWS_LEADER_ADDRESS is the same for all.",
-    source="nim-contracts 3.1 (16)",
+    source="kubernetes-sigs/lws, injected variables",
     kinds=("kubernetes",),
 )
 PROCID = rule(
@@ -104,7 +104,7 @@ PROCID = rule(
     "a rank from SLURM_PROCID with several tasks on a node",
     why="A rank is a node's share: with several tasks on each, SLURM_PROCID counts tasks. SLURM_NODEID "
     "counts nodes.",
-    source="nim-contracts 1.1 (one task per node)",
+    source="dgxc-benchmarking (one task per node); sbatch(1)",
     kinds=("sbatch",),
 )
 

@@ -13,7 +13,7 @@ UNREAD = rule(
     "error",
     "a variable that no NIM image reads",
     why="The rank starts as if it were not there: alone, or with another precision than was meant.",
-    source="nim-contracts 3.1 (2), 3.2 (1, 7); a search for the names in NVIDIA's repositories",
+    source="a search for these names in public repositories (src/nimctl/data/lint.yml)",
     kinds=_EVERY,
 )
 UNKNOWN = rule(
@@ -29,7 +29,7 @@ MISSING = rule(
     "error",
     "a rank of several that lacks what its contract needs",
     why="Without these variables an image takes itself for the only node and refuses, or waits for ever.",
-    source="nim-contracts 1.1, 3.1 (2); dgxc-benchmarking, Run:ai, k8s-nim-operator",
+    source="dgxc-benchmarking, cloudai, Run:ai, k8s-nim-operator",
     kinds=("kubernetes", "docker", "compose"),
 )
 UNSET = rule(
@@ -38,7 +38,7 @@ UNSET = rule(
     "a rank of several that leaves to chance what all must have alike",
     why="Without NIM_MODEL_PROFILE each rank chooses a profile by itself; without NIM_USE_SGLANG and "
     "NIM_TRUST_CUSTOM_CODE profiles that span nodes do not start.",
-    source="nim-contracts 1.1, 3.1 (2)",
+    source="dgxc-benchmarking, Run:ai, sample of k8s-nim-operator",
     kinds=("kubernetes", "docker", "compose"),
 )
 MODEL_NAME = rule(
@@ -47,7 +47,7 @@ MODEL_NAME = rule(
     "NIM_MODEL_NAME with the name of a catalogue",
     why="In NIM 1.x it is the path or URI of the weights. A catalogue name is taken for a folder that is "
     "not there.",
-    source="nim-contracts 1.1, 3.1 (5); dgxc-benchmarking launch.sh",
+    source="dgxc-benchmarking inf_nim/deepseek-r1/launch.sh",
     kinds=_EVERY,
 )
 JSON_LOGGING = rule(
@@ -55,7 +55,7 @@ JSON_LOGGING = rule(
     "error",
     "JSON logging on several nodes of NIM 2.x",
     why="Ray's workers lack the formatter and fail to start.",
-    source="NIM LLM documentation 2.x, known limitation; nim-contracts 1.3",
+    source="NIM LLM documentation 2.x, known limitations",
     kinds=("kubernetes", "docker", "compose"),
 )
 INJECTED = rule(
@@ -71,7 +71,7 @@ KEY_MISSING = rule(
     "error",
     "NIM that downloads its model without a key",
     why="Without NGC_API_KEY nothing is downloaded; with weights on a path no key is needed.",
-    source="nim-contracts 3.2 (7)",
+    source="NIM LLM documentation, NGC_API_KEY",
     kinds=("kubernetes", "docker", "compose"),
 )
 
