@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError
+from ansible_collections.nimctl.multinode.plugins.module_utils.package_manager import reading_bundle
 from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base import Run
 
 TREE = Path("/var/lib/dkms")
@@ -75,7 +76,7 @@ def _unpack(run: Run, name: str, version: str, folder: Path) -> None:
             if apt
             else ["dnf", "--quiet", "download", f"{name}-{version}"]
         )
-        _must(run, fetch, f"{name} {version} could not be fetched", folder)
+        _must(reading_bundle(run), fetch, f"{name} {version} could not be fetched", folder)
         found = sorted(folder.glob(f"{name}[_-]*.*"))
     file = str(found[0])
     if apt:

@@ -16,14 +16,15 @@ __all__ = ["Apt", "Dnf", "PackageError", "package_manager"]
 def package_manager(run: Run) -> Apt | Dnf | None:
     """The package manager of this node; where a bundle is active it knows that and nothing else."""
     bundled = bundle.active()
-    call = from_bundle(run) if bundled else run
     if shutil.which("apt-get"):
-        return Apt(call, bundled)
-    return Dnf(call, bundled) if shutil.which("dnf") else None
+        return Apt(reading_bundle(run), bundled)
+    return Dnf(reading_bundle(run), bundled) if shutil.which("dnf") else None
 
 
-def from_bundle(run: Run) -> Run:
-    """Run package managers so that they read the bundle in the place of the node's own sources."""
+def reading_bundle(run: Run) -> Run:
+    """Run package managers so that they read an active bundle in the place of the node's own sources."""
+    if not bundle.active():
+        return run
 
     def call(command: list[str], **more: Any) -> tuple[int, str, str]:
         return run([command[0], *bundle.options(command[0]), *command[1:]], **more)

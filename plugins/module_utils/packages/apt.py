@@ -118,7 +118,9 @@ class Apt:
     def to_download(self, change: Change, options: Sequence[str] = ()) -> list[str]:
         """The package files of a change that the node does not have yet."""
         out = self.apt("--print-uris", *options, *self._arguments(change))
-        return [line.split()[1] for line in out.splitlines() if line.startswith("'")]
+        # What lies in a bundle is on the node already, and apt never copies it.
+        rows = (line for line in out.splitlines() if line.startswith("'") and not line.startswith("'file:"))
+        return [row.split()[1] for row in rows]
 
     def download(self, change: Change, options: Sequence[str] = ()) -> None:
         """Fetch what a change needs, and change nothing."""

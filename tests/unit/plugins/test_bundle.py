@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.nimctl.multinode.plugins.module_utils import bundle, bundle_registry, bundle_server
 from ansible_collections.nimctl.multinode.plugins.module_utils import package_manager as managers
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import NodeError
+from ansible_collections.nimctl.multinode.plugins.module_utils.packages.base import Change
 
 DEBIAN = {"name": "debian-13-x86_64", "ids": ["debian"], "version": "13", "architecture": "x86_64"}
 ROCKY = {"name": "rhel-9-x86_64", "ids": ["rhel", "rocky"], "version": "9", "architecture": "x86_64"}
@@ -173,6 +174,8 @@ def test_package_managers_read_the_bundle_and_nothing_else_while_it_is_active(ta
     assert manager.bundled
     assert calls[-1][:2] == ["apt-get", "-o"]
     assert "Dir::Etc::sourceparts=/dev/null" in calls[-1]
+    managers.reading_bundle(run)(["apt-get", "download", "a=1"], cwd="/")
+    assert "Dir::Etc::sourceparts=/dev/null" in calls[-1]
     manager.installed(["podman"])
     assert calls[-1][:2] == ["dpkg-query", "--show"]
 
@@ -216,3 +219,9 @@ def test_docker_is_told_the_name_for_the_moment_of_the_pull(blobs, tmp_path, mon
         assert "1.2.3.4" not in hosts.read_text()
         urllib.request.urlopen(f"http://{bundle_registry.ADDRESS}:18477/v2/", timeout=10).close()
     assert hosts.read_text() == "127.0.0.1 localhost\n"
+
+
+def test_what_lies_in_a_bundle_need_not_be_downloaded():
+    listing = "'file:/var/lib/nimctl-bundle/a.deb' a.deb 5 \n'http://example.org/b.deb' b.deb 5 SHA256:0\n"
+    apt = managers.Apt(lambda command, **_: (0, listing, ""), bundled=True)
+    assert apt.to_download(Change({"a": "1", "b": "1"})) == ["b.deb"]
