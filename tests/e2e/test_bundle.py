@@ -20,6 +20,8 @@ CUT_OFF = (
     " rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/*"
 )
 REACHES = "timeout 5 bash -c 'echo > /dev/tcp/ADDRESS/PORT' 2> /dev/null && echo reached || echo cut off"
+# Unpacking an engine twice on a loaded machine takes minutes.
+LONG = 1800
 ENGINE = "command -v podman || echo none"
 
 
@@ -62,8 +64,9 @@ def test_nodes_without_a_way_out_serve_a_completion(cut_off: tuple[Lab, Path]) -
         assert not reaches(lab, node, "192.0.2.1", "443")
         assert lab.sh(node, "ip route show default") == ""
         assert lab.sh(node, ENGINE).strip() == "none"
-    done = lab.installation.nimctl_json("provision", "-i", lab.inventory, "--from-bundle", bundle)
-    assert done["result"] == "done"
+    command = ("nimctl", "provision", "-i", lab.inventory, "--from-bundle", bundle, "--format", "json")
+    done = lab.installation.run(*command, timeout=LONG)
+    assert json.loads(done.stdout)["result"] == "done"
     name = httpx.get(f"http://{address(lab, 'node1')}:8000/v1/models").json()["data"][0]["id"]
     body = {"model": name, "messages": [{"role": "user", "content": "Say something."}], "max_tokens": 8}
     url = f"http://{address(lab, 'node1')}:8000/v1/chat/completions"
@@ -86,7 +89,7 @@ def said(lab: Lab, bundle: Path) -> Any:
 def test_a_second_run_by_plain_ansible_changes_and_skips_nothing(cut_off: tuple[Lab, Path]) -> None:
     lab, bundle = cut_off
     site = (lab.installation.site, "-i", lab.inventory, "-e", f"nimctl_bundle={bundle}")
-    plain = recap(lab.installation.playbook(*site).stdout)
+    plain = recap(lab.installation.run("ansible-playbook", *site, timeout=LONG).stdout)
     assert {node: (changed, skipped) for node, (_, changed, skipped) in plain.items()} == {
         "node1": (0, 0),
         "node2": (0, 0),
