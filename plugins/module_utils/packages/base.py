@@ -42,10 +42,14 @@ def belongs(name: str, patterns: Sequence[str]) -> bool:
 
 
 def last_words(out: str, err: str, lines: int = 15) -> str:
-    """The end of what a command wrote, errors first."""
-    errors = [
-        line for line in (out + "\n" + err).splitlines() if line.startswith(("E:", "Error", "error:", "W:"))
-    ]
+    """The end of what a command wrote, errors first, each with the indented lines that explain it."""
+    errors = []
+    within = False
+    for line in (out + "\n" + err).splitlines():
+        begins = line.startswith(("E:", "Error", "error:", "W:"))
+        within = begins or (within and line.startswith(" ") and bool(line.strip()))
+        if within:
+            errors.append(line)
     return "\n".join((errors or (out + "\n" + err).strip().splitlines())[-lines:])
 
 

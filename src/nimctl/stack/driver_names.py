@@ -38,7 +38,12 @@ FAMILY: tuple[str, ...] = (
     "nvidia-firmware*",
     "nvidia-headless*",
     "nvidia-imex*",
-    "nvidia-kernel-*",
+    "nvidia-kernel-[0-9]*",
+    "nvidia-kernel-common-*",
+    "nvidia-kernel-dkms*",
+    "nvidia-kernel-open*",
+    "nvidia-kernel-source*",
+    "nvidia-kernel-support*",
     "nvidia-kmod-common",
     "nvidia-open*",
     "nvidia-persistenced",
@@ -93,6 +98,11 @@ def source_of(question: Question, publisher: Source, distribution: Distribution)
         return Repository("distribution", distribution.manager, "", "", "")
     mirrors = question.context.get("mirrors") or {}
     return repository(question.versions, "nvidia", distribution, question.host.system.architecture, mirrors)
+
+
+def family(host: Host) -> tuple[str, ...]:
+    """The patterns for one host. Debian's ``nvidia-kernel-common`` has a version of its own, a date."""
+    return FAMILY if host.system.distribution == "debian" else (*FAMILY, "nvidia-kernel-common")
 
 
 def has_family(host: Host) -> bool:

@@ -87,6 +87,21 @@ def test_the_last_words_of_apt_are_its_errors():
         Apt(node).install(["podman"])
 
 
+def test_the_lines_that_explain_an_error_are_told_with_it():
+    gone = (
+        100,
+        "",
+        "E: Unable to satisfy dependencies. Reached two conflicting assignments:\n"
+        "   1. nvidia-kernel-common is not selected for install\n"
+        "   2. nvidia-kernel-common is selected for install because:\n"
+        "Something else\n",
+    )
+    node = Node(("apt-cache", (0, POLICY, "")), ("update", (0, "", "")), ("install", gone))
+    with pytest.raises(PackageError, match=r"1\. nvidia-kernel-common is not selected") as caught:
+        Apt(node).install(["podman"])
+    assert "Something else" not in str(caught.value)
+
+
 def test_services_do_not_start_by_being_installed(policy):
     seen = []
 

@@ -6,7 +6,7 @@ import pytest
 
 from nimctl.description.document import Driver as Settings
 from nimctl.stack import versions
-from nimctl.stack.driver_names import FAMILY, spelled
+from nimctl.stack.driver_names import FAMILY, family, spelled
 from nimctl.stack.host import Driver, Host, KernelModule, Package, PciDevice, System
 from nimctl.stack.layers import driver
 from nimctl.stack.plan import AskError, Offers, Question, RefusedError
@@ -328,6 +328,16 @@ def test_every_name_that_carries_the_version_is_of_the_family():
                 assert any(fnmatchcase(name, pattern) for pattern in FAMILY), (title, name)
     for name in ("nvidia-container-toolkit", "libnvidia-container1", "nvidia-driver-pinning-580", "nvlsm"):
         assert not any(fnmatchcase(name, pattern) for pattern in FAMILY), name
+
+
+@pytest.mark.parametrize(("distribution", "belongs"), [("debian", False), ("ubuntu", True)])
+def test_debians_own_package_with_a_date_for_a_version_is_none_of_the_family(distribution, belongs):
+    node = host()
+    node = node.model_copy(update={"system": node.system.model_copy(update={"distribution": distribution})})
+    patterns = family(node)
+    assert any(fnmatchcase("nvidia-kernel-common", pattern) for pattern in patterns) is belongs
+    for name in ("nvidia-kernel-common-580", "nvidia-kernel-open-dkms", "nvidia-kernel-source-580-open"):
+        assert any(fnmatchcase(name, pattern) for pattern in patterns), name
 
 
 # What has to be there first

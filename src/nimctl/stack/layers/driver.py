@@ -13,7 +13,7 @@ from typing import Any
 
 from nimctl.description.document import Driver
 from nimctl.stack.activation import Activation, activation, enrolls, own_kernel
-from nimctl.stack.driver_names import FAMILY, fabric_there, has_family, row_for, source_of, spelled
+from nimctl.stack.driver_names import fabric_there, family, has_family, row_for, source_of, spelled
 from nimctl.stack.exact import exact_versions, locked, package_changes
 from nimctl.stack.host import Host
 from nimctl.stack.numbers import branch_of, upstream
@@ -84,7 +84,7 @@ def _managed(
             "versions": {**versions, **along},
             "names": [*of_kernel, *_headers(question, row)],
             "hold": list(versions),
-            "family": list(FAMILY),
+            "family": list(family(host)),
             "repositories": [asdict(source)] if source.url else [],
             "trial": {
                 name: versions.get(name, next(iter(versions.values())))
