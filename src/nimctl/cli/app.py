@@ -20,6 +20,7 @@ VERBS: tuple[str, ...] = (
     "validate",
     "inventory",
     "lock",
+    "plan",
     "contracts",
     "render",
     "lint",

@@ -1,1 +1,1 @@
-"""Whether a model fits, how to split it, how fast it is, what it costs, and whether the fabric is good enough."""
+"""Whether a model fits, how to split it, how fast it is, what it costs, and whether the fabric is enough."""

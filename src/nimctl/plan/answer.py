@@ -123,14 +123,17 @@ class RankPlacement:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A predicted number with the interval that holds in ``coverage`` of held-out cases, and its origin."""
+    """A predicted number with an interval and its origin.
+
+    The interval holds in ``coverage`` of the cases that were held out of the fit; None where there were none.
+    """
 
     value: float
     low: float
     high: float
     origin: Origin
     basis: str
-    coverage: float
+    coverage: float | None
 
 
 @dataclass(frozen=True, slots=True)
