@@ -60,8 +60,8 @@ TPOT = Target(
         "mfud": {"b": 0.1, "s": 0.1, "gp": 0.1},
         "etakv": {"b": 0.1, "bc": 0.1},
         "t0": {"b": 0.2, "g": 0.2},
-        "tl": {"b": 0.3, "bc": 0.1, "g": 0.2},
-        "tmoe": {"b": 0.3, "g": 0.3, "gc": 0.1, "gp": 0.2, "bgp": 0.1, "ep": 0.1},
+        "tl": {"b": 0.3, "k": 0.2, "bc": 0.15, "g": 0.2},
+        "tmoe": {"b": 0.3, "k": 0.4, "bc": 0.2, "g": 0.3, "gc": 0.1, "gp": 0.2, "bgp": 0.1, "ep": 0.1},
         "tseq": {"b": 0.3},
         "al": {"b": 0.1, "s": 0.1},
         "ble": {"b": 0.1, "s": 0.1},
@@ -73,7 +73,7 @@ TPOT = Target(
             "bsmp*c": 0.07, "bsmp*i": 0.05, "bsmp*o": 0.05, "bsmp*t": 0.05, "bsmpt*c": 0.03,
         },
     },
-    noise=0.06,
+    noise=0.08,
 )  # fmt: skip
 TTFT = Target(
     start={
@@ -93,7 +93,7 @@ TTFT = Target(
             "bsmp*c": 0.15, "bsmp*i": 0.15, "bsmp*o": 0.15, "bsmp*t": 0.1, "bsmpt*c": 0.05,
         },
     },
-    noise=0.15,
+    noise=0.22,
 )  # fmt: skip
 
 
@@ -120,9 +120,7 @@ def read(path: Path, keep_all: bool = False) -> Data:
     catalogue = Catalogue()
     rows = measured.read(path)
     found = [cases.of_row(row, catalogue) for row in rows]
-    used = [cases.utilization(row, one) for row, one in zip(rows, found, strict=True)]
-    kinds = architectures(rows, catalogue)
-    out = {} if keep_all else measured.excluded(rows, kinds, used)
+    out = {} if keep_all else cases.left_out(rows, found, catalogue)
     keep = [index for index in range(len(rows)) if index not in out]
     stacked = {
         f.name: np.array([getattr(found[i].facts, f.name) for i in keep], dtype=float) for f in fields(Facts)
@@ -134,17 +132,8 @@ def read(path: Path, keep_all: bool = False) -> Data:
         np.array([rows[i].tpot_ms for i in keep]) / 1e3,
         np.array([rows[i].ttft_ms for i in keep]) / 1e3,
         Counter(out.values()),
-        kinds,
+        cases.architectures(rows, catalogue),
     )
-
-
-def architectures(rows: Sequence[measured.Row], catalogue: Catalogue) -> dict[str, str]:
-    """What computes alike: DeepSeek-R1 and V3 are one architecture."""
-    known = {}
-    for row in rows:
-        model, _ = catalogue.find(row.model)
-        known[row.model] = f"{model.parameters}/{len(model.layers)}/{model.hidden}"
-    return known
 
 
 def _codes(levels: Sequence[Levels], level: str, table: dict[str, int]) -> tuple[Array, Array]:
@@ -325,6 +314,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--write", action="store_true", help="write factors.json")
+    parser.add_argument("--to", type=Path, default=TARGET, help="where to write it")
     parser.add_argument("--check", choices=["row", "group"], help="only print held-out errors of one split")
     parser.add_argument("--folds", type=int, default=0)
     arguments = parser.parse_args()
@@ -343,7 +333,7 @@ def main() -> None:
     if not arguments.write:
         return
     everything = fit(data, np.arange(len(data.rows)))
-    TARGET.write_text(
+    arguments.to.write_text(
         json.dumps(
             {
                 "date": everything.date,
@@ -358,7 +348,7 @@ def main() -> None:
         )
         + "\n"
     )
-    print(f"wrote {TARGET}: {TARGET.stat().st_size} bytes")
+    print(f"wrote {arguments.to}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nimctl.cli.app import FormatOption, print_json
+from nimctl.cli.app import FormatOption, messages, print_json
 from nimctl.errors import FAILED, RejectedError
 
 
@@ -73,6 +73,9 @@ def plan(
     explain: Annotated[
         bool, typer.Option("--explain", help="Formula, inputs and source of every number.")
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write a page of its own, to look at or pass on.")
+    ] = None,
     format: FormatOption = "text",  # noqa: A002 - the option is called --format
 ) -> None:
     """Say whether a model fits, how to split it, how fast it is, what it costs, and what the network does.
@@ -95,6 +98,12 @@ def plan(
     asked = questions(options, inventory, deployment)
     found = [answer(question, explain) for question in asked.questions]
     fits = all(one.fits for one in found)
+    if html is not None:
+        from nimctl.bench.saving import write
+        from nimctl.report.plan import page
+
+        write(html, page(*found))
+        messages.print(f"wrote {html}", markup=False, soft_wrap=True)
     if format == "json":
         if asked.cluster is not None and len(found) != 1:
             plans = [one.as_json() for one in found]

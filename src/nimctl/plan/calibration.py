@@ -52,6 +52,7 @@ def levels(
         "s": s,
         "m": m,
         "g": gpu.generation,
+        "k": kind,
         "gc": f"{gpu.generation}|{kind}",
         "gp": gp,
         "gpc": f"{gp}|{kind}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from nimctl.plan import calibration, memory, tables
 from nimctl.plan.calibration import Levels
 from nimctl.plan.catalogue import Catalogue
 from nimctl.plan.gpus import Gpu, gpu
-from nimctl.plan.measured import Row
+from nimctl.plan.measured import Row, excluded
 from nimctl.plan.model import Format, Model
 from nimctl.plan.speed import Facts, facts
 from nimctl.plan.work import Split
@@ -100,3 +101,19 @@ def utilization(row: Row, found: Case) -> float:
     seconds = (row.ttft_ms + row.osl * row.tpot_ms) / 1e3
     work = one.prefill_flops + one.prefill_attention + row.osl * one.flops / one.concurrency
     return float(one.concurrency / one.data / seconds * work)
+
+
+def left_out(rows: Sequence[Row], found: Sequence[Case], catalogue: Catalogue) -> dict[int, str]:
+    """Which rows do not count, and why: ``measured`` has the rules."""
+    kinds = architectures(rows, catalogue)
+    used = [utilization(row, one) for row, one in zip(rows, found, strict=True)]
+    return excluded(rows, kinds, used)
+
+
+def architectures(rows: Sequence[Row], catalogue: Catalogue) -> dict[str, str]:
+    """What computes alike, by the models' names in the rows: DeepSeek-R1 and V3 are one architecture."""
+    known = {}
+    for name in {row.model for row in rows}:
+        model, _ = catalogue.find(name)
+        known[name] = f"{model.parameters}/{len(model.layers)}/{model.hidden}"
+    return known

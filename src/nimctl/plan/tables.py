@@ -93,8 +93,7 @@ def _own(file: Path) -> dict[str, Any]:
 
 
 def rows(name: str, folder: Path | None = None) -> dict[str, Row]:
-    """The rows of a table, with those of a folder's ``<name>.yml`` added or in place. Raises "
-    "RejectedError."""
+    """The rows of a table, with those of a folder's ``<name>.yml`` added. Raises RejectedError."""
     found = {key: (f"{name}.yml", value) for key, value in _shipped(name).items()}
     if folder is not None and (file := folder / f"{name}.yml").exists():
         found |= {key: (str(file), value) for key, value in _own(file).items()}
