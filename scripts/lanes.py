@@ -33,7 +33,7 @@ class Lanes:
     """The targets that wait, run and have failed."""
 
     def __init__(self, targets: list[str]) -> None:
-        self.waiting = deque(targets)
+        self.waiting = deque(dict.fromkeys(targets))
         self.running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
         self.failed: list[str] = []
         self.interrupted = False

@@ -55,14 +55,14 @@ def test_the_hook_of_an_earlier_toolkit_is_gone(root):
 def test_a_container_keeps_its_gpu_when_systemd_reads_its_configuration_anew(root):
     engine = ENGINES[name(root)]
     root.check_output("sh -c %s", IMPORT.format(engine=engine, image=IMAGE))
-    root.check_output(
-        f"{engine} run -d --name gpu --net=none --device nvidia.com/gpu=3 {IMAGE} /usr/bin/sleep 600"
-    )
     read = f"{engine} exec gpu /usr/bin/dd if=/dev/nvidia3 count=1"
     try:
+        root.check_output(
+            f"{engine} run -d --name gpu --net=none --device nvidia.com/gpu=3 {IMAGE} /usr/bin/sleep 600"
+        )
         assert root.run(read).rc == 0
         root.check_output("systemctl daemon-reload")
         assert root.run(read).rc == 0
         assert root.run(read.replace("nvidia3", "nvidia4")).rc != 0
     finally:
-        root.run(f"{engine} rm -f gpu && {engine} rmi {IMAGE}")
+        root.run(f"{engine} rm -f gpu; {engine} rmi {IMAGE}")

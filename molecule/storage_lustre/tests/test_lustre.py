@@ -59,6 +59,14 @@ def test_modules_are_loaded_at_boot(root):
     assert [line for line in text.splitlines() if not line.startswith("#")] == ["lnet", "lustre"]
 
 
-def test_a_container_mounts_nothing(root):
-    assert not root.mount_point("/lustre").exists
-    assert not root.service("lnet").is_running
+def test_lnet_runs_with_its_configuration_and_waits_for_the_first_use(root):
+    # One node is taken for the machine whose hardware it has been given; the other is known as a container.
+    imported = root.file("/run/lnet.imported")
+    if name(root) == "node1":
+        assert root.service("lnet").is_running
+        assert imported.content_string == root.file("/etc/lnet.conf").content_string
+        assert root.mount_point("/lustre").filesystem == "autofs"
+    else:
+        assert not root.service("lnet").is_running
+        assert not imported.exists
+        assert not root.mount_point("/lustre").exists

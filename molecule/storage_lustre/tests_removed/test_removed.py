@@ -5,6 +5,8 @@ def test_nothing_of_lustre_is_left(host):
     with host.sudo():
         assert host.check_output("dpkg-query --show 'lustre*' 2>/dev/null; true") == ""
         assert host.check_output("apt-mark showhold") == ""
+        assert not host.file("/run/lnet.imported").exists
+        assert not host.mount_point("/lustre").exists
         assert host.check_output("find /etc -name '*lustre*'") == ""
         assert host.check_output("find /var/lib/nimctl -name '*lustre*'") == ""
 
