@@ -92,6 +92,9 @@ def bench(
     tensor: Annotated[int | None, typer.Option(help="GPUs that share each layer.", min=1)] = None,
     pipeline: Annotated[int | None, typer.Option(help="Pipeline stages.", min=1)] = None,
     precision: Annotated[str | None, typer.Option(help="Number format of the weights.")] = None,
+    fabric: Annotated[
+        str | None, typer.Option(help="Network between its nodes, for the prediction: ndr, 100g.")
+    ] = None,
     output: FormatOption = "text",
     save: Annotated[
         Path | None,
@@ -105,8 +108,8 @@ def bench(
     Tokens are those that the endpoint counts. Ctrl-C ends it with what there is. Exit codes: 0 every request
     was answered, 1 some failed or the endpoint did not answer, 2 rejected and nothing was sent, 130 stopped.
 
-    What serves it (--serves, --engine, --gpu and so on) is written into saved rows; with -i it is known from
-    the description, and options correct it.
+    What serves it (--serves, --engine, --gpu and so on) is written into saved rows, and the plan's prediction
+    stands beside what was measured; with -i it is known from the description, and options correct it.
     """
     from nimctl.bench import saving, subject, sweep  # they load the HTTP client, which is slow
     from nimctl.bench.client import Dialect
@@ -158,7 +161,15 @@ def bench(
     )
     key = subject.api_key(api_key_env, api_key_file)
     names = (tokenizer, asked.setup.model, order.model) if tool == "aiperf" else ()
-    result = measure(asked, order, key, choose(messages), tokenizer=next(filter(None, names), None))
+    result = measure(
+        asked,
+        order,
+        key,
+        choose(messages),
+        tokenizer=next(filter(None, names), None),
+        inventory=inventory,
+        fabric=fabric,
+    )
     if save is not None:
         saving.save(save, result.as_json())
     if html is not None:
