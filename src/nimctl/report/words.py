@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def number(value: float) -> str:
     """Three digits that count, thousands with commas."""
@@ -10,7 +12,8 @@ def number(value: float) -> str:
     size = abs(value)
     if size >= 100:
         return f"{value:,.0f}"
-    text = f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    digits = 1 if size >= 10 else 2 if size >= 1 else min(8, 2 - math.floor(math.log10(size)))
+    text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
