@@ -9,13 +9,31 @@ import report_samples as samples
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from nimctl.plan.ask import Options, questions
+from nimctl.plan.planner import plan as answer
 from nimctl.report import bench, plan
+
+
+def planned(*, explain=True, **options):
+    """What nimctl plan answers now, in the place of a sample."""
+    [question] = questions(Options(**options)).questions
+    return answer(question, explain)
+
 
 PAGES = {
     "fits": (plan.page, samples.plan_that_fits),
     "does not fit": (plan.page, samples.plan_that_does_not_fit),
     "many nodes": (plan.page, samples.plan_of_many),
     "two": (lambda two: plan.page(*two.plans), samples.Two),
+    "planned on two nodes": (
+        plan.page,
+        lambda: planned(model="deepseek-r1", gpu="h100-sxm", nodes=2, fabric="all", ttft=2000.0, tpot=50.0),
+    ),
+    "planned on one node": (
+        plan.page,
+        lambda: planned(model="deepseek-r1", gpu="h200-sxm", isl=8192, concurrency=64, goal="throughput"),
+    ),
+    "planned and too small": (plan.page, lambda: planned(model="deepseek-r1", gpu="h100-sxm")),
     "sweep": (bench.page, samples.sweep),
     "one level": (bench.page, samples.sweep_of_one),
     "stopped": (bench.page, samples.sweep_of_nothing),
