@@ -108,15 +108,13 @@ def configuration(order: Order, concurrency: int, tokenizer: str, *, key: bool) 
 
 
 def run(order: Order, key: str | None, tokenizer: str, watcher: Watcher) -> tuple[Swept, str]:
-    """Measure every level with AIPerf, one call each; also returns AIPerf's version.
+    """Measure every level with AIPerf, one call each; the order must name the model. Also AIPerf's version.
 
     Raises:
-        RejectedError: it is not installed, or was not told the model.
+        RejectedError: it is not installed.
         NimctlError: it failed; the message has the end of what it printed.
     """
     command = program()
-    if not order.model:
-        raise RejectedError("--tool aiperf: AIPerf does not ask which model is served; name it with --model")
     levels: list[Level] = []
     interrupted, version = False, ""
     with tempfile.TemporaryDirectory(prefix="nimctl-aiperf-") as name:

@@ -160,26 +160,29 @@ def bench(
         dialect=Dialect(extra=_extra(extra)),
     )
     key = subject.api_key(api_key_env, api_key_file)
-    names = (tokenizer, asked.setup.model, order.model) if tool == "aiperf" else ()
+    if tool == "aiperf":
+        if not order.model:
+            raise RejectedError("--tool aiperf: AIPerf does not ask which model is served; add --model")
+        tokenizer = tokenizer or asked.setup.model or order.model
     result = measure(
         asked,
         order,
         key,
         choose(messages),
-        tokenizer=next(filter(None, names), None),
+        tokenizer=tokenizer,
         inventory=inventory,
         fabric=fabric,
     )
+    if as_json:
+        print_json(result.as_json())
+    else:
+        _show(result)
     if save is not None:
         saving.save(save, result.as_json())
     if html is not None:
         from nimctl.report.bench import page
 
         saving.write(html, page(result))
-    if as_json:
-        print_json(result.as_json())
-    else:
-        _show(result)
     for file in filter(None, (save, html)):
         messages.print(f"Written: {file}", markup=False, soft_wrap=True)
     missing = [option for option, value in _needed(result).items() if value is None]

@@ -121,9 +121,3 @@ def test_it_has_to_be_installed(monkeypatch, tmp_path):
     monkeypatch.setattr(aiperf.sys, "executable", str(tmp_path / "python"))
     with pytest.raises(RejectedError, match="aiperf is not installed"):
         aiperf.run(order(), None, "tiny", Quiet())
-
-
-def test_the_model_has_to_be_named(stand_in):
-    stand_in()
-    with pytest.raises(RejectedError, match="name it with --model"):
-        aiperf.run(order(model=""), None, "tiny", Quiet())

@@ -152,6 +152,7 @@ def test_the_key_comes_from_the_environment_or_a_private_file(endpoint, call, mo
         (("--url", "http://x", "--api", "talk"), "chat or completions"),
         (("--url", "http://x", "--tool", "ab"), "nimctl or aiperf"),
         (("--url", "http://x", "--tokenizer", "t"), "for --tool aiperf"),
+        (("--url", "http://x", "--tool", "aiperf"), "add --model"),
         (("--url", "http://x", "--extra", "{"), "no JSON"),
         (("--url", "http://x", "--extra", "[]"), "must be a JSON object"),
         (("--url", "http://x", "--extra", '{"model": "y"}'), "cannot set model"),
