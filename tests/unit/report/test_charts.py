@@ -56,7 +56,8 @@ def test_scales():
     ("said", "expected"),
     [
         (words.number(0), "0"), (words.number(1234.5), "1,234"), (words.number(24.88), "24.9"),
-        (words.number(9.104), "9.1"), (words.number(0.014), "0.014"), (words.number(0.644245), "0.644"), (words.number(100), "100"),
+        (words.number(9.104), "9.1"), (words.number(0.014), "0.014"), (words.number(100), "100"),
+        (words.number(0.644245), "0.644"),
         (words.milliseconds(9999), "9,999 ms"), (words.milliseconds(12_345), "12.3 s"),
         (words.gigabytes(1.342e12), "1,342 GB"),
         (words.dollars(1.98), "$1.98"), (words.dollars(46720), "$46,720"), (words.dollars(2.5e6), "$2.5M"),
