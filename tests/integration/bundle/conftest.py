@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -51,12 +51,11 @@ nodes:
 """
 
 
-@pytest.fixture
-def describe(tmp_path: Path):
-    """``describe(address, key)`` writes a description and gives its folder."""
+@pytest.fixture(scope="session")
+def describe() -> Callable[[Path, str, str], Path]:
+    """``describe(folder, address, key)`` writes a description into a folder and gives it."""
 
-    def _describe(address: str, key: str) -> Path:
-        folder = tmp_path / "inventory"
+    def _describe(folder: Path, address: str, key: str) -> Path:
         folder.mkdir(exist_ok=True)
         (folder / "cluster.yml").write_text(CLUSTER.format(address=address, key=key))
         return folder

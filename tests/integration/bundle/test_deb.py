@@ -58,13 +58,21 @@ def make(inventory: Path, output: Path, sources: Path, *more: object, check: boo
     )  # fmt: skip
 
 
-@pytest.fixture
-def bundle(repositories, describe, tmp_path):
-    """An inventory, its bundle, and what nimctl said of it."""
+@pytest.fixture(scope="module")
+def made(repositories, describe, tmp_path_factory):
+    """A folder with an inventory and its bundle, and what nimctl said of it."""
     folder, address, key = repositories
-    inventory = describe(address, key)
-    said = json.loads(make(inventory, tmp_path / "b", folder / "distribution.sources").stdout)
-    return inventory, tmp_path / "b", said
+    place = tmp_path_factory.mktemp("made")
+    inventory = describe(place / "inventory", address, key)
+    return place, json.loads(make(inventory, place / "b", folder / "distribution.sources").stdout)
+
+
+@pytest.fixture
+def bundle(made, tmp_path):
+    """A copy of both, to be spoiled, and what nimctl said."""
+    place, said = made
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "inventory", tmp_path / "b", {**said, "path": str(tmp_path / "b")}
 
 
 def test_a_bundle_has_every_layers_packages_with_all_that_they_need(bundle, tmp_path):
@@ -172,7 +180,7 @@ def test_a_tar_holds_the_same(bundle, repositories, tmp_path):
 )
 def test_a_mirror_that_cannot_be_trusted_makes_no_bundle(repositories, describe, tmp_path, mirror, reason):
     folder, address, key = repositories
-    inventory = describe(address, key)
+    inventory = describe(tmp_path / "inventory", address, key)
     cluster = inventory / "cluster.yml"
     cluster.write_text(cluster.read_text().replace("/cuda", f"/{mirror}"))
     refused = make(inventory, tmp_path / "b", folder / "distribution.sources", check=False)
@@ -183,6 +191,11 @@ def test_a_mirror_that_cannot_be_trusted_makes_no_bundle(repositories, describe,
 
 def test_another_key_is_refused(repositories, describe, tmp_path):
     folder, address, _ = repositories
-    refused = make(describe(address, "A" * 40), tmp_path / "b", folder / "distribution.sources", check=False)
+    refused = make(
+        describe(tmp_path / "inventory", address, "A" * 40),
+        tmp_path / "b",
+        folder / "distribution.sources",
+        check=False,
+    )
     assert refused.returncode != 0
     assert f"expected {'A' * 40}" in refused.stderr

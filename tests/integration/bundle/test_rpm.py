@@ -50,7 +50,7 @@ def make(repositories, describe, tmp_path):
 
     def _make(mirror: str = "cuda") -> subprocess.CompletedProcess[str]:
         folder, address, key = repositories
-        inventory = describe(address, key.fingerprint)
+        inventory = describe(tmp_path / "inventory", address, key.fingerprint)
         cluster = inventory / "cluster.yml"
         cluster.write_text(cluster.read_text().replace("/cuda", f"/{mirror}"))
         command = [
