@@ -154,7 +154,9 @@ class ActionModule(ActionBase):
             name: self._templar.template(variables.get(f"nim_probe_{name}", "/"))
             for name in ("kernel", "root")
         }
-        return dict(self._on_host(PROBE, places, variables)["host"])
+        entries = self._templar.template(variables.get("storage_local_entries") or [])
+        asked = {**places, "folders": [str(entry["mount"]) for entry in entries]}
+        return dict(self._on_host(PROBE, asked, variables)["host"])
 
     def _on_host(self, module: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(module, module_args=arguments, task_vars=variables)

@@ -27,6 +27,11 @@ options:
     description: Where everything else is found.
     type: path
     default: /
+  folders:
+    description: Folders to look at, such as those that models are to lie in.
+    type: list
+    elements: path
+    default: []
 extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
@@ -67,6 +72,7 @@ def main() -> None:
         argument_spec={
             "kernel": {"type": "path", "default": "/"},
             "root": {"type": "path", "default": "/"},
+            "folders": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
@@ -76,7 +82,8 @@ def main() -> None:
                 msg=f"{name}: found {module.params[name]}, expected a folder that exists on the node"
             )
     with told(module):
-        module.exit_json(changed=False, host=probe(module.params["root"], module.params["kernel"]))
+        places = (module.params[name] for name in ("root", "kernel", "folders"))
+        module.exit_json(changed=False, host=probe(*places))
 
 
 if __name__ == "__main__":

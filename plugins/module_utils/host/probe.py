@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.nimctl.multinode.plugins.module_utils.host import (
@@ -11,6 +11,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.host import (
     devices,
     driver,
     firewall,
+    folders,
     infiniband,
     modules,
     mounts,
@@ -49,17 +50,21 @@ SPREAD = ("pci", "packages")
 """Sections whose answers are keys of the host themselves."""
 
 
-def probe(root: str = "/", kernel: str = "/") -> dict[str, Any]:
-    """Everything of ``nimctl.stack.host.Host``, within ``mounts.PATIENCE`` + ``PATIENCE`` seconds."""
+def probe(root: str = "/", kernel: str = "/", looked_at: Sequence[str] = ()) -> dict[str, Any]:
+    """Everything of ``nimctl.stack.host.Host``, within ``mounts.PATIENCE`` + ``PATIENCE`` seconds.
+
+    ``looked_at`` are folders that somebody asks about.
+    """
     host, problems, silent = read_mounts(Tree(root, kernel))
+    sections = {**SECTIONS, "folders": functools.partial(folders.read, paths=list(looked_at))}
     answers, late = ask_apart(
         {
-            name: functools.partial(read_section, name, Tree(root, kernel, unanswering=silent))
-            for name in SECTIONS
+            name: functools.partial(read_section, section, Tree(root, kernel, unanswering=silent))
+            for name, section in sections.items()
         },
         PATIENCE,
     )
-    for name in SECTIONS:
+    for name in sections:
         answer = answers.get(name, {})
         if name in late:
             problems.append(f"reading {name} takes longer than {PATIENCE:.0f} s and was given up")
@@ -80,7 +85,7 @@ def read_mounts(tree: Tree) -> tuple[dict[str, Any], list[str], tuple[str, ...]]
     return {"mounts": found}, tree.problems, silent
 
 
-def read_section(name: str, tree: Tree) -> dict[str, Any]:
+def read_section(section: Section, tree: Tree) -> dict[str, Any]:
     """One section with what could not be found out for it."""
-    found = SECTIONS[name](tree)
+    found = section(tree)
     return {"found": found, "problems": tree.problems}

@@ -146,6 +146,12 @@ class Mount(Part):
     answers: bool | None = None
 
 
+class Folder(Part):
+    """A folder that somebody asked about, and that is there."""
+
+    free_mib: int = 0
+
+
 class DeviceNode(Part):
     """A device node, or what a CDI specification says of one."""
 
@@ -222,6 +228,9 @@ class Host(Part):
     infiniband: tuple[IbPort, ...] = ()
     interfaces: tuple[Interface, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    folders: Mapping[str, Folder] | None = Field(
+        None, description="Those that the probe was asked for and found; None where it was not asked"
+    )
     cdi: tuple[CdiSpec, ...] = ()
     tuning: Tuning = Tuning()
     firewall: Mapping[str, str] = Field(

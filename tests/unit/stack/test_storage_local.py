@@ -3,7 +3,7 @@
 import pytest
 
 from nimctl.description.document import Storage
-from nimctl.stack.host import Host, Mount
+from nimctl.stack.host import Folder, Host, Mount
 from nimctl.stack.layers import storage_local
 from nimctl.stack.plan import Question, RefusedError
 
@@ -11,9 +11,9 @@ ROOT = Mount(source="/dev/sda1", target="/", type="ext4")
 SHARE = Mount(source="weka/x", target="/models", type="wekafs", options=("ro", "noatime"))
 
 
-def plan(*mounts, **fields):
+def plan(*mounts, folders=None, **fields):
     entry = Storage(**{"kind": "existing", "mount": "/models", **fields})
-    return storage_local.plan(Question(Host(mounts=(ROOT, *mounts)), (entry,)))
+    return storage_local.plan(Question(Host(mounts=(ROOT, *mounts), folders=folders), (entry,)))
 
 
 def test_what_is_mounted_and_answers_is_left_alone():
@@ -50,3 +50,16 @@ def test_an_automount_point_that_waits_is_no_mount():
     existing = Storage(kind="existing", mount="/models")
     with pytest.raises(RefusedError, match=r"no file system mounted there.*ls /models/"):
         storage_local.plan(Question(Host(mounts=(waiting,)), (existing,)))
+
+
+@pytest.mark.parametrize("mode", ["managed", "verify"])
+def test_a_folder_that_is_missing_is_what_differs(mode):
+    assert plan(kind="local", mode=mode, folders={}).will == ("make the folder /models",)
+    assert plan(kind="local", mode=mode, folders={"/models": Folder(free_mib=9000)}).will == ()
+
+
+def test_a_storage_without_room_is_pointed_out():
+    full = {"/models": Folder(free_mib=12)}
+    assert plan(SHARE, folders=full).notes == ("/models has 12 MiB left: no model can be brought there.",)
+    assert plan(SHARE, folders=full, options=["ro"]).notes == ()
+    assert plan(SHARE, folders={"/models": Folder(free_mib=4096)}).notes == ()

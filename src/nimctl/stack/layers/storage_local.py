@@ -13,6 +13,7 @@ from nimctl.stack.host import Host, Mount
 from nimctl.stack.plan import LayerPlan, Question, RefusedError
 
 LAYER = "storage_local"
+SCARCE_MIB = 1024
 OWNER = 1000
 """As whom the engines' containers run."""
 
@@ -33,7 +34,13 @@ def plan(question: Question) -> LayerPlan:
         if entry.kind == "local" and entry.mode == "managed"
     ]
     values: dict[str, Any] = {"steps": "managed" if folders else "verify", "folders": folders}
-    return LayerPlan(LAYER, values, notes=_on_root_disk(entries, question.host))
+    host = question.host
+    will = tuple(
+        f"make the folder {entry.mount}"
+        for entry in entries
+        if entry.kind == "local" and host.folders is not None and entry.mount not in host.folders
+    )
+    return LayerPlan(LAYER, values, will, notes=(*_on_root_disk(entries, host), *_full(entries, host)))
 
 
 def check(entry: Storage, host: Host) -> list[str]:
@@ -66,6 +73,16 @@ def _on_root_disk(entries: list[Storage], host: Host) -> tuple[str, ...]:
         "a disk of its own is better."
         for entry in entries
         if entry.kind == "local" and _above(entry.mount, host) == "/"
+    )
+
+
+def _full(entries: list[Storage], host: Host) -> tuple[str, ...]:
+    """A storage without room serves what lies there, and takes nothing new."""
+    known = host.folders or {}
+    return tuple(
+        f"{entry.mount} has {known[entry.mount].free_mib} MiB left: no model can be brought there."
+        for entry in entries
+        if entry.mount in known and known[entry.mount].free_mib < SCARCE_MIB and "ro" not in entry.options
     )
 
 
