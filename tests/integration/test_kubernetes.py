@@ -83,7 +83,12 @@ def apply(tmp_path: Path) -> Callable[..., Done]:
                 *options,
             ],
             cwd=ROOT,
-            env={**os.environ, "PATH": f"{tool.parent}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"},
+            env={
+                **os.environ,
+                "PATH": f"{tool.parent}:{os.environ['PATH']}",
+                "PWD": str(tmp_path),
+                "ANSIBLE_NOCOLOR": "1",
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -113,7 +118,7 @@ def test_it_looks_applies_and_waits(apply: Callable[..., Done]) -> None:
 
 
 def test_nothing_changed_is_told_so(apply: Callable[..., Done]) -> None:
-    done = apply(apply=(0, "service/r1 unchanged\nleaderworkerset/r1 unchanged\n"))
+    done = apply(folder="out", apply=(0, "service/r1 unchanged\nleaderworkerset/r1 unchanged\n"))
     assert done.code == 0, done.output
     assert "changed=0" in done.output
 

@@ -11,14 +11,12 @@ SECRETS = "/etc/nimctl/secrets"
 
 def by_node(placement: Placement) -> dict[str, list[Rank]]:
     """The ranks of every node that has any, in the order of the description."""
-    found: dict[str, list[Rank]] = {}
-    for node in placement.cluster.nodes:
-        ranks = [rank for rank in placement.ranks if rank.node == node.name]
-        if ranks:
-            found[node.name] = ranks
-    if not found:
+    found: dict[str, list[Rank]] = {node.name: [] for node in placement.cluster.nodes}
+    for rank in placement.ranks:
+        found[rank.node].append(rank)
+    if not placement.ranks:
         raise RejectedError(f"cluster {placement.cluster.name} has no deployment that runs anywhere")
-    return found
+    return {node: ranks for node, ranks in found.items() if ranks}
 
 
 def container(rank: Rank) -> str:
