@@ -8,7 +8,9 @@ import pytest
 import rendered
 from renderings import CASES, INVENTORIES, as_read, description, place, render
 
+from nimctl.inventory import read
 from nimctl.lint.check import Text, check, recognise
+from nimctl.render import docker
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "lint"
 
@@ -40,3 +42,9 @@ def test_upstream_examples_have_no_error(name: str) -> None:
     assert [str(each) for each in findings if each.severity == "error"] == []
     # What they leave out for brevity is still told.
     assert {"rdma-missing", "disruption-budget-missing"} <= {each.rule for each in findings}
+
+
+def test_a_moving_tag_that_no_lock_pins_is_still_told() -> None:
+    """The inventory names `latest` to show what the lock is for; without one it stays."""
+    texts = known(docker.render(read(INVENTORIES / "single-node-fp8")))
+    assert {each.rule for each in check(texts)} == {"image-floating-tag"}
