@@ -156,13 +156,12 @@ class Node:
         units = frozenset({RECORDED[units]} if (units := f"units/{owner}") in RECORDED else ())
         files = cycle(FILES)
         if module == "repositories":
-            # Whichever of its users comes first.
+            # Whichever of its users comes first repairs it. A key is compared by its fingerprint.
             users = json.loads(self.sh(f"cat {RECORDS}/repository_users/{owner}.json"))["owners"]
             tasks = frozenset(RECORDED[f"packages/{user}"] for user in users)
+            must = tasks if len(tasks) == 1 else frozenset()
             for file in record["files"]:
-                yield Change(
-                    kind, next(files).format(file), tasks if len(tasks) == 1 else frozenset(), perhaps=tasks
-                )
+                yield Change(kind, f"rm {file}", must, perhaps=tasks)
             return
         for file in record.get("files", []):
             yield Change(kind, next(files).format(file), by, perhaps=units)

@@ -135,6 +135,13 @@ def test_packages_of_a_mirror_have_one_version_for_the_running_kernel():
     assert locked.values["versions"] == {UTILS: "2.15.8-1", MODULES: "2.15.8-1"}
 
 
+def test_what_came_from_the_mirror_is_wanted_by_the_next_run_as_well():
+    offers = {UTILS: ["2.17.0-1"], MODULES: ["2.17.0-1"]}
+    again = asked(on=host(packages=(UTILS, MODULES), modules=()), mirrors=MIRROR, offers=offers)
+    assert again.values["versions"] == {UTILS: "2.17.0-1", MODULES: "2.17.0-1"}
+    assert again.values["repositories"]
+
+
 def test_a_mirror_without_modules_for_the_running_kernel_is_refused():
     with pytest.raises(RefusedError, match=rf"has no {MODULES}.*or set packages: dkms"):
         asked(on=host(packages=()), mirrors=MIRROR, offers={UTILS: ["2.17.0-1"], MODULES: []})

@@ -124,12 +124,12 @@ def _source(entry: Storage) -> str:
 
 
 def _packages(question: Question, how: str, rdma: bool) -> dict[str, Any]:
-    """Packages with their versions, and where they come from; none where a client is there already."""
+    """Packages with their versions, and where they come from; without a mirror a client has to be there."""
     host, kernel = question.host, question.host.system.kernel
     there = sorted(name for name in host.packages if name.startswith(CLIENTS))
     mirror = (question.context.get("mirrors") or {}).get("lustre")
     nothing: dict[str, Any] = {"names": [], "versions": {}, "repositories": []}
-    if there or not mirror:
+    if not mirror:
         _refuse_without_modules(host, there, how, rdma)
         return {**nothing, "version": upstream(host.packages[there[0]].version) if there else ""}
     source = _repository(question, mirror)
