@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nimctl.lint.containers import Container, Kind
 from nimctl.lint.model import RULES, Finding, Report, Source, in_order, rule
 from nimctl.lint.readers import compose, docker, env, kind_of, kubernetes, sbatch
-from nimctl.lint.rules import containers, engines, jobs, nccl, objects, pods, ranks, variables
+from nimctl.lint.rules import containers, engines, jobs, memory, nccl, objects, pods, ranks, variables
 from nimctl.lint.yamltree import Tree, YamlError, documents
 
 UNREADABLE = rule(
@@ -56,6 +56,7 @@ def check(texts: Sequence[Text]) -> list[Finding]:
         containers.check_rdma(container, report)
         nccl.check(container, report)
         ranks.check_parallel(container, report)
+        memory.check(container, report)
     ranks.check_group(found, reports)
     return [
         finding

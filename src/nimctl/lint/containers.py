@@ -55,7 +55,8 @@ class Container:
     """One container, or what stands for one: the variables of an env file, the task of a job.
 
     ``seen`` is False where variables may come from files or objects that are not here. ``size`` is the
-    number of ranks in its replica where the file tells, ``gpus`` the number of its GPUs. ``add_variable``
+    number of ranks in its replica where the file tells, ``gpus`` the number of its GPUs and
+    ``gpu_model`` their row of the GPU table. ``add_variable``
     writes edits that set one more. ``rdma``: it gets the node's HCAs. ``run`` is the command that starts
     it, in scripts.
     """
@@ -72,6 +73,7 @@ class Container:
     role: Role = "unknown"
     size: int | None = None
     gpus: int | None = None
+    gpu_model: str = ""
     host_network: bool = False
     rdma: bool = False
     ipc_lock: bool = False

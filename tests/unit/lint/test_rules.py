@@ -322,3 +322,37 @@ def test_rules_say_why_and_where_from() -> None:
         assert each.why.endswith(".")
         assert each.source
         assert each.kinds
+
+
+def one_node(model: str, gpu: str, tensor: int) -> str:
+    """A Deployment of vLLM on GPUs of one node."""
+    return (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: m}\nspec:\n  template:\n    spec:\n"
+        f"      nodeSelector: {{nvidia.com/gpu.product: {gpu}}}\n      containers:\n        - name: m\n"
+        f"          image: vllm/vllm-openai:v0.25.0\n"
+        f"          args: [--model, {model}, --tensor-parallel-size, '{tensor}']\n"
+        f"          resources: {{limits: {{nvidia.com/gpu: {tensor}}}}}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "tensor", "fits"),
+    [
+        ("deepseek-ai/DeepSeek-R1", "NVIDIA-H100-80GB-HBM3", 8, False),
+        ("deepseek-ai/DeepSeek-R1", "NVIDIA-H200", 8, True),
+        ("meta-llama/Llama-3.1-70B-Instruct", "NVIDIA-H100-80GB-HBM3", 4, True),
+        ("meta-llama/Llama-3.1-70B-Instruct", "NVIDIA-L4", 1, False),
+        ("somebody/unknown", "NVIDIA-L4", 1, True),
+        ("meta-llama/Llama-3.1-70B-Instruct", "NVIDIA-UNKNOWN", 1, True),
+    ],
+)
+def test_a_model_that_cannot_fit_is_told(model: str, gpu: str, tensor: int, fits: bool) -> None:
+    found = [each for each in lint(one_node(model, gpu, tensor)) if each.rule == "memory-too-small"]
+    assert [each.severity for each in found] == ([] if fits else ["error"])
+
+
+def test_memory_by_the_profile_of_nim() -> None:
+    options = ("-e NIM_TENSOR_PARALLEL_SIZE=8", "-e NIM_PIPELINE_PARALLEL_SIZE=1")
+    profile = "-e NIM_MODEL_PROFILE=sglang-{}-fp8-tp8-pp1"
+    assert "memory-too-small" in rules(run(*options, profile.format("h100")), "run.sh")
+    assert "memory-too-small" not in rules(run(*options, profile.format("h200")), "run.sh")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from nimctl.lint.containers import Container, MountPoint, Role, Setter, Variable
 from nimctl.lint.model import Edit, Source
 from nimctl.lint.yamltree import Tree, documents
+from nimctl.render.kubernetes.facts import facts
 
 LWS = "LeaderWorkerSet"
 
@@ -126,6 +127,8 @@ def _container(pod: Pod, tree: Tree, maps: dict[str | None, Tree]) -> Container:
         key: value.number() for part in ("limits", "requests") for key, value in tree.items("resources", part)
     }
     found.gpus = devices.get("nvidia.com/gpu") if resources else None
+    product = pod.spec.mapping("nodeSelector").get("nvidia.com/gpu.product")
+    found.gpu_model = next((name for name, known in facts().gpu_products.items() if known == product), "")
     found.rdma = any(key.startswith("rdma/") or "hostdev" in key or "mlnx" in key for key in devices)
     found.host_network = pod.spec.text("hostNetwork") == "true"
     added = tree.get("securityContext", "capabilities", "add")

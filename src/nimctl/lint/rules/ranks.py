@@ -203,26 +203,29 @@ def _size(size: int, container: Container, report: Report) -> None:
         report.add(SIZE_WRONG, container.place, f"--nnodes is {number}, and the group has {size} pods")
 
 
+def split_of(container: Container) -> tuple[int | None, int | None, Place | None]:
+    """Tensor and pipeline parallelism of an engine, and where it stands; None where the file does not say."""
+    if container.engine == "nim":
+        tensor, pipeline = (container.number(f"NIM_{name}_PARALLEL_SIZE") for name in ("TENSOR", "PIPELINE"))
+        variable = container.get("NIM_TENSOR_PARALLEL_SIZE")
+        return tensor, pipeline, variable.place if variable else None
+    tensor = container.argument("tensor-parallel-size", "tp-size", "tp")
+    return tensor, container.argument("pipeline-parallel-size", "pp-size", "pp") or 1, None
+
+
 def check_parallel(container: Container, report: Report) -> None:
     """Whether tensor times pipeline is what the replica has of GPUs."""
     if not container.gpus or container.engine == "":
         return
-    if container.engine == "nim":
-        tensor, pipeline = (container.number(f"NIM_{name}_PARALLEL_SIZE") for name in ("TENSOR", "PIPELINE"))
-        place = container.get("NIM_TENSOR_PARALLEL_SIZE")
-    else:
-        tensor = container.argument("tensor-parallel-size", "tp-size", "tp")
-        pipeline = container.argument("pipeline-parallel-size", "pp-size", "pp") or 1
-        place = None
+    tensor, pipeline, place = split_of(container)
     nodes = container.size or next((n for name in _SIZES if (n := container.number(name))), None)
     nodes = nodes or container.argument("nnodes") or (None if container.spans_nodes else 1)
     if tensor is None or pipeline is None or nodes is None or tensor * pipeline == container.gpus * nodes:
         return
     report.add(
         PARALLEL,
-        place.place if place else container.place,
-        f"tensor {tensor} times pipeline {pipeline} is {tensor * pipeline} GPUs, and {nodes} x "
-        f"{container.gpus} "
+        place or container.place,
+        f"tensor {tensor} times pipeline {pipeline} is {tensor * pipeline} GPUs, and {nodes} x {container.gpus} "
         "are asked for",
     )
 
