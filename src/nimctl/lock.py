@@ -65,17 +65,32 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedSplit:
+    """How a deployment that does not say it is split; ``precision`` is empty for the model's own."""
+
+    tensor: int
+    pipeline: int
+    precision: str = ""
+
+    def __str__(self) -> str:
+        precision = f", {self.precision}" if self.precision else ""
+        return f"tensor {self.tensor}, pipeline {self.pipeline}{precision}"
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """A lock file's content.
 
     ``images`` maps references as they stand in the description to digests, ``placement`` a deployment to its
-    replicas, ``stack`` a layer of the host stack to its ``version``, ``nodes`` a node to its fabric.
+    replicas, ``stack`` a layer of the host stack to its ``version``, ``nodes`` a node to its fabric,
+    ``planned`` a deployment to the split that was filled in for it.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     placement: Mapping[str, tuple[ReplicaSeats, ...]] = field(default_factory=dict)
     stack: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     nodes: Mapping[str, Attachment] = field(default_factory=dict)
+    planned: Mapping[str, PlannedSplit] = field(default_factory=dict)
 
 
 def lock_file(folder: Path) -> Path:
@@ -116,7 +131,7 @@ class _Reader:
         if not isinstance(data, dict):
             self.wrong((), "expected a mapping with version, images and placement")
             return Lock()
-        for key in data.keys() - {"plugin", "version", "images", "placement", "stack", "nodes"}:
+        for key in data.keys() - {"plugin", "version", "images", "placement", "stack", "nodes", "planned"}:
             self.wrong((str(key),), "is no key of a lock file")
         if data.get("version") != VERSION:
             self.wrong(("version",), f"found {data.get('version')!r}, this nimctl reads version {VERSION}")
@@ -129,7 +144,23 @@ class _Reader:
             self._placement(data.get("placement") or {}),
             self._stack(data.get("stack") or {}),
             self._nodes(data.get("nodes") or {}),
+            self._planned(data.get("planned") or {}),
         )
+
+    def _planned(self, data: Any) -> dict[str, PlannedSplit]:
+        if not isinstance(data, dict):
+            self.wrong(("planned",), "expected a mapping of deployments to their split")
+            return {}
+        found = {}
+        for name, said in data.items():
+            sizes = [said.get(key) for key in ("tensor", "pipeline")] if isinstance(said, dict) else []
+            precision = said.get("precision", "") if isinstance(said, dict) else None
+            good = len(sizes) == 2 and all(type(size) is int and size > 0 for size in sizes)
+            if not good or precision not in ("", "bf16", "fp8"):
+                self.wrong(("planned", str(name)), "expected a mapping with `tensor` and `pipeline`")
+                continue
+            found[str(name)] = PlannedSplit(said["tensor"], said["pipeline"], precision)
+        return found
 
     def _nodes(self, data: Any) -> dict[str, Attachment]:
         if not isinstance(data, dict):
@@ -228,6 +259,12 @@ def format_lock(lock: Lock) -> str:
             if replica.ports:
                 ports = ", ".join(f"{port}: {number}" for port, number in sorted(replica.ports.items()))
                 lines.append(f"      ports: {{{ports}}}")
+    if lock.planned:
+        lines.append("planned:")
+        for name, split in sorted(lock.planned.items()):
+            precision = f", precision: {split.precision}" if split.precision else ""
+            sizes = f"tensor: {split.tensor}, pipeline: {split.pipeline}{precision}"
+            lines.append(f"  {_quoted(name)}: {{{sizes}}}")
     if lock.stack:
         lines.append("stack:")
         versions = sorted((layer, said["version"]) for layer, said in lock.stack.items())

@@ -87,9 +87,10 @@ def plan(
     images, unknown = _images(cluster, kept, lookup, given or {})
     layers = frozenset(LOCKED_LAYERS) if "stack" in upgrade else upgrade
     stack = moved(cluster, before.stack, layers, versions.load(folder))
-    after = Lock(images, seats_of(placement), stack, kept.nodes)
+    after = Lock(images, seats_of(placement), stack, kept.nodes, placement.planned)
     changes = (
         *differences(before, after),
+        *_planned_differences(before, after),
         *_stack_differences(placement, before, after),
         *_node_differences(before, after),
     )
@@ -129,7 +130,22 @@ def _without(cluster: Cluster, lock: Lock, upgrade: frozenset[str]) -> Lock:
         if name not in upgrade and "placement" not in upgrade
     }
     nodes = {} if "nodes" in upgrade else fabrics.kept(cluster, lock.nodes)
-    return Lock(images, placement, lock.stack, nodes)
+    planned = {
+        name: split
+        for name, split in lock.planned.items()
+        if name not in upgrade and "placement" not in upgrade
+    }
+    return Lock(images, placement, lock.stack, nodes, planned)
+
+
+def _planned_differences(before: Lock, after: Lock) -> list[Change]:
+    """Which splits were filled in, or are no longer."""
+    changes = []
+    for name in sorted(before.planned.keys() | after.planned.keys()):
+        was, now = before.planned.get(name), after.planned.get(name)
+        if was != now:
+            changes.append(Change(f"split of {name}", str(was) if was else None, str(now) if now else None))
+    return changes
 
 
 def _node_differences(before: Lock, after: Lock) -> list[Change]:

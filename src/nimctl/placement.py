@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from nimctl.cluster import Cluster
 from nimctl.errors import Problem
+from nimctl.lock import PlannedSplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Placement:
     ``notes`` are remarks for a person, such as an inferred contract; ``contracts`` names each deployment's
     contract; ``refusals`` say why this placement may be shown but not started: ``check_runnable`` of
     ``nimctl.resolve`` raises them. ``stack`` has the locked versions that still apply, by layer.
+    ``planned`` has the splits that were filled in, by deployment.
     """
 
     cluster: Cluster
@@ -91,3 +93,4 @@ class Placement:
     contracts: Mapping[str, str] = field(default_factory=dict)
     refusals: tuple[Problem, ...] = ()
     stack: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    planned: Mapping[str, PlannedSplit] = field(default_factory=dict)

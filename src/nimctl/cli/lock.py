@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -120,6 +121,7 @@ def _result(found: Plan, changed: bool, check: bool) -> dict[str, Any]:
             for name, said in sorted(found.after.nodes.items())
         },
         "stack": {layer: dict(said) for layer, said in sorted(found.after.stack.items())},
+        "planned": {name: asdict(split) for name, split in sorted(found.after.planned.items())},
         "placement": {
             name: [
                 {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from nimctl.cluster import Cluster, Node
@@ -16,6 +17,7 @@ from nimctl.plan.catalogue import Catalogue
 from nimctl.plan.fabric import fabric
 from nimctl.plan.question import Question
 
+_PRECISIONS = ("fp8", "nvfp4", "bf16", "fp16", "mxfp4", "int4")
 _PROFILES = {"tensorrt_llm": "trtllm", "trtllm": "trtllm", "vllm": "vllm", "sglang": "sglang"}
 
 
@@ -41,12 +43,19 @@ def _question(
     first = nodes[0]
     if one.engine == "rehearsal":
         raise RejectedError(
-            f"deployment {one.name}: the rehearsal engine serves a stand-in of a few "
-            "kilobytes; there is nothing "
-            "to plan. Name a deployment with a real model"
+            f"deployment {one.name}: the rehearsal engine serves a stand-in of a few kilobytes; there is "
+            "nothing to plan. Name a deployment with a real model"
         )
     if first.gpu_model is None:
         raise RejectedError(f"deployment {one.name}: {first.name} has no GPU; a plan is about GPUs")
+    return asked_of(options, one, nodes, catalogue, folder)
+
+
+def asked_of(
+    options: Options, one: Deployment, nodes: list[Node], catalogue: Catalogue, folder: Path | None
+) -> Question:
+    """What a deployment asks of nodes that are alike. Raises RejectedError."""
+    first = nodes[0]
     per_node = len(one.gpus) if one.gpus else first.gpu_count
     net = None
     if first.fabric:
@@ -58,14 +67,11 @@ def _question(
         model, implied = the_model(one.model, None, catalogue)
     except RejectedError as error:
         raise RejectedError(f"deployment {one.name}: {error}") from error
-    tensor, pipeline = one.parallel.tensor or 0, one.parallel.pipeline or 0
-    if one.hosts is None and not (tensor and pipeline):
-        # The planner says how many of the free nodes a replica takes.
-        nodes = nodes[: max(1, len(nodes) // one.replicas)]
     return build(
         options, model, catalogue, folder,
-        gpu_name=first.gpu_model, nodes=len(nodes), gpus_per_node=per_node, net=net,
-        engine=one.engine, backend=_backend(one), tensor=tensor, pipeline=pipeline,
+        gpu_name=first.gpu_model or "", nodes=len(nodes), gpus_per_node=per_node, net=net,
+        engine=one.engine, backend=_backend(one),
+        tensor=one.parallel.tensor or 0, pipeline=one.parallel.pipeline or 0,
         precision=options.precision or one.precision or _said(one) or implied,
         node_names=tuple(node.name for node in nodes), deployment=one.name,
     )  # fmt: skip
@@ -81,9 +87,9 @@ def _nodes(cluster: Cluster, one: Deployment) -> list[Node]:
     if not with_gpus:
         raise RejectedError(f"deployment {one.name}: no node has a GPU; a plan is about GPUs")
     first = with_gpus[0]
-    return [
-        node for node in with_gpus if (node.gpu_model, node.gpu_count) == (first.gpu_model, first.gpu_count)
-    ]
+    kind = first.gpu_model, first.gpu_count
+    alike = [node for node in with_gpus if (node.gpu_model, node.gpu_count) == kind]
+    return alike[: max(1, len(alike) // one.replicas)]
 
 
 def _backend(one: Deployment) -> str:
@@ -93,6 +99,15 @@ def _backend(one: Deployment) -> str:
 
 
 def _said(one: Deployment) -> str:
-    """The precision that a NIM profile names: ``tensorrt_llm-h100-fp8-tp8``."""
-    words = (one.profile or "").lower().split("-")
-    return next((word for word in words if word in ("fp8", "nvfp4", "bf16", "fp16", "mxfp4", "int4")), "")
+    """The precision that the weights or a NIM profile name, such as ``hf-5dde110-nim-fp8``.
+
+    The weights come first: NIM's profile of DeepSeek-R1 says bf16, which it computes in, and loads FP8.
+    """
+    weights = one.weights
+    told = [weights.revision, weights.repository] if weights else []
+    for text in (*told, one.profile):
+        words = re.split("[-_/]", (text or "").lower())
+        found = next((word for word in words if word in _PRECISIONS), "")
+        if found:
+            return found
+    return ""

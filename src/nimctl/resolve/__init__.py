@@ -10,6 +10,7 @@ from nimctl.errors import DescriptionError, Problem, RejectedError
 from nimctl.fabrics import attached
 from nimctl.lock import Lock, Seat
 from nimctl.placement import Placement, Rank
+from nimctl.resolve.fill import Filled
 from nimctl.resolve.ports import Ports
 from nimctl.resolve.ranks import Recipe, image_of, replica
 from nimctl.resolve.request import Request, RequestError, understand
@@ -42,6 +43,8 @@ def resolve(
     cluster = attached(cluster, lock.nodes)
     by_name = {node.name: node for node in cluster.nodes}
     free = [node for node in cluster.nodes if not node.absent and node.name not in _storage_servers(cluster)]
+    filled = Filled(cluster, lock, free)
+    cluster = filled.cluster
     requests: list[Request] = []
     problems: list[Problem] = []
     for index in range(len(cluster.deployments)):
@@ -64,7 +67,7 @@ def resolve(
     if problems:
         raise PlacementError(sorted(problems, key=_order))
     ranks: list[Rank] = []
-    notes = [note for request in requests for note in request.notes] + seating.notes
+    notes = [*filled.notes, *(note for request in requests for note in request.notes), *seating.notes]
     refusals: list[Problem] = []
     for request in requests:
         image, pinned = image_of(request.deployment, lock)
@@ -86,6 +89,7 @@ def resolve(
         {request.deployment.name: request.contract.id for request in requests},
         tuple(refusals),
         still_locked(cluster, lock.stack),
+        filled.planned,
     )
 
 
