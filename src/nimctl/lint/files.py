@@ -38,8 +38,7 @@ def _known(file: str, text: str) -> Text:
     if known is None:
         raise RejectedError(
             f"{file} is none of what nimctl lint knows: Kubernetes manifests, scripts with `docker run`, "
-            f"compose "
-            "files, job scripts with #SBATCH, files of NAME=value"
+            "compose files, job scripts with #SBATCH, files of NAME=value"
         )
     return known
 

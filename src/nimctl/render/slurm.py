@@ -71,8 +71,7 @@ class _Script:
                 raise RejectedError(
                     f"deployment {rank.deployment}: ranks {self.ranks[1].rank} and {rank.rank} differ in "
                     f"{difference(self.ranks[1], rank)}, and Slurm may put each of them on any node; use "
-                    f"nodes that "
-                    "are alike"
+                    "nodes that are alike"
                 )
         interfaces = {self._interface(rank) for rank in self.ranks}
         if len(interfaces) > 1:
@@ -82,9 +81,8 @@ class _Script:
             )
         if not self.leader.program:
             raise RejectedError(
-                f"deployment {self.leader.deployment}: nobody knows what its image starts, and under "
-                f"Slurm that has "
-                "to be said; a contract of your own can name it with `program`"
+                f"deployment {self.leader.deployment}: nobody knows what its image starts, and under Slurm "
+                "that has to be said; a contract of your own can name it with `program`"
             )
 
     def text(self) -> str:

@@ -36,8 +36,7 @@ SECRET = rule(
     "error",
     "a secret in the file",
     why="Who can read the file, the process list or `docker inspect` has the key. Name where it is read "
-    "instead: "
-    "a Secret, or a file of mode 0600 with --env-file.",
+    "instead: a Secret, or a file of mode 0600 with --env-file.",
     source="Kubernetes documentation, Secrets; docs/explanation/secrets.md",
     kinds=_EVERY,
 )
@@ -54,8 +53,7 @@ NO_CACHE = rule(
     "error",
     "a NIM cache that goes with its container",
     why="NIM writes to /opt/nim/.cache (or NIM_CACHE_PATH). Where that is no volume, each new container "
-    "downloads "
-    "everything again: 642 GiB for DeepSeek-R1, on every rank.",
+    "downloads everything again: 642 GiB for DeepSeek-R1, on every rank.",
     source="NIM LLM documentation, NIM_CACHE_PATH; dgxc-benchmarking README (641.3 GiB)",
     kinds=_CONTAINERS,
 )
@@ -80,10 +78,8 @@ NO_RDMA = rule(
     "warning",
     "ranks on several nodes without RDMA devices",
     why="Without /dev/infiniband and IPC_LOCK there are no verbs, and NCCL falls back to TCP without a "
-    "word. In "
-    "Kubernetes a pod needs a resource such as rdma/rdma_shared_device_a. On a network without RDMA say "
-    "so with "
-    "NCCL_IB_DISABLE=1.",
+    "word. In Kubernetes a pod needs a resource such as rdma/rdma_shared_device_a. On a network without "
+    "RDMA say so with NCCL_IB_DISABLE=1.",
     source="Mellanox/k8s-rdma-shared-dev-plugin; NIM documentation for DGX Spark (--device /dev/infiniband)",
     kinds=_CONTAINERS,
 )

@@ -16,8 +16,7 @@ PORT_IGNORED = rule(
     "warning",
     "a published port on the node's network",
     why="With --network host there is nothing to publish: the engine discards the option, with a warning "
-    "that scrolls "
-    "by.",
+    "that scrolls by.",
     source="docker documentation, host network driver",
     kinds=_BOTH,
 )
@@ -42,9 +41,8 @@ RESTART = rule(
     "restart-alone",
     "error",
     "a rank that is restarted alone",
-    why="A rank that starts again by itself leaves a group that hangs: rank 0 does not notice that it "
-    "lost one. Let "
-    "something restart all ranks of the replica, leader first (nimctl does).",
+    why="A rank that starts again by itself leaves a group that hangs: rank 0 does not notice that it lost "
+    "one. Let something restart all ranks of the replica, leader first (nimctl does).",
     source="sglang issue 3099; vLLM on two nodes, measured (docs/explanation/rehearsal.md); "
     "docs/decisions.md 3",
     kinds=_BOTH,
@@ -62,8 +60,7 @@ PULL = rule(
     "info",
     "a pull in the middle of a start",
     why="A pull of 20 GB on one rank makes the others wait, and a failed one leaves half a replica. Pull "
-    "on all nodes "
-    "first.",
+    "on all nodes first.",
     source="docs/decisions.md 12",
     kinds=("docker",),
 )

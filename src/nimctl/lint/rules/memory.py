@@ -22,10 +22,8 @@ TOO_SMALL = rule(
     "error",
     "a model that does not fit the GPUs that it is given",
     why="Its weights, the cache of a single request and what engines take themselves are more than the "
-    "memory of a "
-    "GPU, in every number format in which the model is published and these GPUs can serve it. `nimctl "
-    "plan` shows "
-    "where the memory goes.",
+    "memory of a GPU, in every number format in which the model is published and these GPUs can serve it. "
+    "`nimctl plan` shows where the memory goes.",
     source="src/nimctl/plan/memory.py; src/nimctl/data/models.yml and planning.yml",
     kinds=("kubernetes", "docker", "compose"),
 )
@@ -73,9 +71,9 @@ def check(container: Container, report: Report) -> None:
     report.add(
         TOO_SMALL,
         place or container.place,
-        f"{model.name} takes {least.weights_total / 1e9:,.0f} GB of weights; with tensor {split.tensor} and pipeline "
-        f"{split.pipeline} a GPU needs {least.needed_per_gpu / 1e9:,.0f} GB, and of a {card.description} an engine "
-        f"takes {least.capacity_per_gpu / 1e9:,.0f} GB",
+        f"{model.name} takes {least.weights_total / 1e9:,.0f} GB of weights; with tensor {split.tensor} and "
+        f"pipeline {split.pipeline} a GPU needs {least.needed_per_gpu / 1e9:,.0f} GB, and an engine takes "
+        f"{least.capacity_per_gpu / 1e9:,.0f} GB of a {card.description}",
     )
 
 

@@ -37,9 +37,8 @@ GID = rule(
     "nccl-gid-index",
     "warning",
     "a fixed GID index",
-    why="It means nothing on InfiniBand, and on RoCE it differs from node to node. NCCL from 2.21 on "
-    "finds RoCE v2 "
-    "by itself.",
+    why="It means nothing on InfiniBand, and on RoCE it differs from node to node. NCCL from 2.21 on finds "
+    "RoCE v2 by itself.",
     source=_GUIDE,
     kinds=_EVERY,
 )
@@ -48,8 +47,7 @@ GDR = rule(
     "warning",
     "NCCL_NET_GDR_LEVEL as a number",
     why="Numbers are a legacy form of 0 to 4, and greater ones mean SYS, which is everywhere. Leave it to "
-    "NCCL, or "
-    "write PIX, PXB, PHB or SYS.",
+    "NCCL, or write PIX, PXB, PHB or SYS.",
     source=_GUIDE,
     kinds=_EVERY,
 )
@@ -82,8 +80,7 @@ HARMFUL = rule(
     "warning",
     "a fast way between GPUs that is switched off",
     why="Without peer-to-peer or shared memory GPUs of one node talk over the network. It hides a fault "
-    "that is "
-    "elsewhere (ACS, a small /dev/shm).",
+    "that is elsewhere (ACS, a small /dev/shm).",
     source=_GUIDE,
     kinds=_EVERY,
 )

@@ -27,8 +27,7 @@ LOOSE = rule(
     "warning",
     "a service that finds its leader by labels of the template only",
     why="Another group with the same labels gets its requests. LeaderWorkerSet labels pods with the "
-    "group's name and "
-    "with worker-index, which is 0 on the leader.",
+    "group's name and with worker-index, which is 0 on the leader.",
     source="kubernetes-sigs/lws, labels of pods",
     kinds=_K8S,
 )
@@ -54,8 +53,7 @@ TOPOLOGY = rule(
     "info",
     "ranks that may be scheduled anywhere",
     why="Ranks that talk for every token may land in different racks or zones. The annotation "
-    "exclusive-topology, or "
-    "an affinity, keeps a group together.",
+    "exclusive-topology, or an affinity, keeps a group together.",
     source="kubernetes-sigs/lws, exclusive placement",
     kinds=_K8S,
 )
@@ -82,8 +80,7 @@ STARTUP_POLICY = rule(
     "error",
     "workers that wait for a leader that waits for them",
     why="With LeaderReady workers are made when the leader is ready, and an engine's leader is ready only "
-    "when its "
-    "workers have joined.",
+    "when its workers have joined.",
     source="kubernetes-sigs/lws, startupPolicy",
     kinds=_K8S,
 )

@@ -75,8 +75,7 @@ REQUESTS = rule(
     "warning",
     "an engine without requests for CPU, memory and disk",
     why="The scheduler puts anything beside it, and what is short is taken from it first. A /dev/shm in "
-    "memory counts "
-    "as memory of the pod.",
+    "memory counts as memory of the pod.",
     source="Kubernetes documentation, resource management",
     kinds=_K8S,
 )

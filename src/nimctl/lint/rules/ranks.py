@@ -41,8 +41,7 @@ HARD_CODED = rule(
     "error",
     "a rank that is the same for every worker",
     why="One template makes all workers of a group, and one script all tasks of a job: a number in it "
-    "gives several "
-    "of them the same rank. With two nodes it happens to be right.",
+    "gives several of them the same rank. With two nodes it happens to be right.",
     source="kubernetes-sigs/lws, labels of pods; k8s-nim-operator (NIM_NODE_RANK from the label)",
     kinds=("kubernetes", "sbatch"),
 )
@@ -93,8 +92,7 @@ LEADER_POD_IP = rule(
     "warning",
     "a leader that knows itself by another address than its workers do",
     why="Ranks compare addresses, and the pod's own is not the one that its workers use where there is a "
-    "second "
-    "network. LWS_LEADER_ADDRESS is the same for all.",
+    "second network. LWS_LEADER_ADDRESS is the same for all.",
     source="kubernetes-sigs/lws, injected variables",
     kinds=("kubernetes",),
 )
@@ -225,8 +223,8 @@ def check_parallel(container: Container, report: Report) -> None:
     report.add(
         PARALLEL,
         place or container.place,
-        f"tensor {tensor} times pipeline {pipeline} is {tensor * pipeline} GPUs, and {nodes} x {container.gpus} "
-        "are asked for",
+        f"tensor {tensor} times pipeline {pipeline} is {tensor * pipeline} GPUs, and "
+        f"{nodes} x {container.gpus} are asked for",
     )
 
 

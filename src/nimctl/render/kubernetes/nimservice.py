@@ -50,10 +50,8 @@ def _check(member: Set, contract: str) -> None:
         if contract != "nim1-mpi" and (pipeline != member.size or tensor != len(member.leader.gpus)):
             raise RejectedError(
                 f"deployment {deployment.name}: tensor {tensor} and pipeline {pipeline} on {member.size} "
-                f"nodes of "
-                f"{len(member.leader.gpus)} GPUs; the NIM operator takes one node for each pipeline "
-                f"stage and "
-                "tensor parallelism inside a node only. Use --flavor lws"
+                f"nodes of {len(member.leader.gpus)} GPUs; the NIM operator takes one node for each "
+                "pipeline stage and tensor parallelism inside a node only. Use --flavor lws"
             )
 
 

@@ -29,8 +29,7 @@ def notes(placement: Placement) -> list[str]:
         if site.rdma_mode(rank) == "host-network":
             found.append(
                 f"deployment {rank.deployment}: pods are on the network of their nodes, which no "
-                f"NetworkPolicy "
-                "closes; ports of ranks are as open as the nodes' firewall leaves them"
+                "NetworkPolicy closes; ports of ranks are as open as the nodes' firewall leaves them"
             )
         for mount in rank.mounts:
             entry = storage_of(placement.cluster, mount)
@@ -50,8 +49,8 @@ def _secrets(placement: Placement, site: Site) -> list[str]:
     variables = sorted({name for rank in placement.ranks for name in rank.secrets})
     found = [
         f"secret {secret_name(name)} in namespace {site.namespace} must hold {name}: kubectl -n "
-        f"{site.namespace} "
-        f"create secret generic {secret_name(name)} --from-env-file=FILE (mode 0600, one line {name}=...)"
+        f"{site.namespace} create secret generic {secret_name(name)} --from-env-file=FILE (mode 0600, one "
+        f"line {name}=...)"
         for name in variables
     ]
     pulls = {
