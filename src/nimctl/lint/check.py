@@ -49,6 +49,10 @@ def check(texts: Sequence[Text]) -> list[Finding]:
             found += _one(each, sources[each.file], every, reports[each.file])
         except YamlError as error:
             reports[each.file].add(UNREADABLE, error.place, f"not YAML: {error.message}")
+        except RecursionError:
+            reports[each.file].add(
+                UNREADABLE, (1, 1), "an anchor that contains itself, or values nested too deep"
+            )
     for container in found:
         report = reports[container.source.file]
         variables.check(container, report)

@@ -12,6 +12,8 @@ from nimctl.lint.model import Edit, Place, Source
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_MERGE = "tag:yaml.org,2002:merge"
+
 
 class YamlError(Exception):
     """A text is not YAML; says where and why."""
@@ -49,7 +51,7 @@ class Tree:
 
     def _child(self, part: str | int) -> Tree | None:
         if isinstance(self.node, yaml.MappingNode):
-            for key, value in self.node.value:
+            for key, value in _pairs(self.node):
                 if key.value == part:
                     return Tree(value, self.source, key)
         if isinstance(self.node, yaml.SequenceNode) and isinstance(part, int) and part < len(self.node.value):
@@ -70,7 +72,7 @@ class Tree:
         """The entries of a mapping at a path."""
         found = self.get(*path)
         if found and isinstance(found.node, yaml.MappingNode):
-            for key, value in found.node.value:
+            for key, value in _pairs(found.node):
                 yield str(key.value), Tree(value, self.source, key)
 
     def each(self, *path: str | int) -> Iterator[Tree]:
@@ -108,8 +110,15 @@ class Tree:
             return last - 1 if self.node.style in ("|", ">") and end.column == 0 else last
         if not self.is_block:
             return int(self.node.end_mark.line) + 1
-        children = [value for _, value in self.items()] + list(self.each())
-        return max((child.last_line for child in children), default=self.value_place[0])
+        own = self.node.value if isinstance(self.node, yaml.MappingNode) else []
+        # An alias stands on the line of its key, whatever it means.
+        children = [
+            Tree(value, self.source) for key, value in own if value.start_mark.index > key.start_mark.index
+        ]
+        children += [each for each in self.each() if each.node.start_mark.index > self.node.start_mark.index]
+        lines = [child.last_line for child in children]
+        lines += [key.end_mark.line + 1 for key, _ in own]
+        return max(lines, default=self.value_place[0])
 
     @property
     def indent(self) -> int:
@@ -143,6 +152,20 @@ class Tree:
             return None
         pad = " " * self.indent
         return self.source.insert_lines(self.last_line + 1, [pad + line for line in lines])
+
+
+def _pairs(node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
+    """The entries of a mapping, those that `<<` brings in behind its own."""
+    own = [(key, value) for key, value in node.value if key.tag != _MERGE]
+    names = {key.value for key, _ in own}
+    for key, value in node.value:
+        if key.tag == _MERGE:
+            parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for part in parts:
+                if isinstance(part, yaml.MappingNode) and part is not node:
+                    own += [pair for pair in _pairs(part) if pair[0].value not in names]
+                    names |= {pair[0].value for pair in own}
+    return own
 
 
 def documents(source: Source) -> list[Tree]:

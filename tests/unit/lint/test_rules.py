@@ -308,6 +308,8 @@ def test_a_template_of_helm_is_told_and_does_no_harm() -> None:
         "#!/bin/sh\ndocker run\ndocker run -e\ncat <<EOF\n'\nEOF\necho \"$(\n",
         "#SBATCH\n#SBATCH --nodes\nsrun\nexport =\n",
         "services: {a: 1, b: {environment: [X], volumes: [1], image: 3}}\n",
+        "services: &a\n  b: &b\n    <<: *a\n  <<: *b\n",
+        "services:\n  a: &a\n    image: x\n    environment:\n      y: *a\n    volumes: [*a]\n",
         "apiVersion: v1\nkind: A\n" + "a:\n" + "".join(" " * n + f"- k{n}:\n" for n in range(1, 300)),
     ],
 )
@@ -356,3 +358,20 @@ def test_memory_by_the_profile_of_nim() -> None:
     profile = "-e NIM_MODEL_PROFILE=sglang-{}-fp8-tp8-pp1"
     assert "memory-too-small" in rules(run(*options, profile.format("h100")), "run.sh")
     assert "memory-too-small" not in rules(run(*options, profile.format("h200")), "run.sh")
+
+
+def test_what_a_merge_brings_in_is_there() -> None:
+    text = (
+        "x-rank: &rank\n  image: " + IMAGE + "\n  network_mode: host\n  environment: &both\n"
+        '    NIM_MULTI_NODE: "1"\n    NIM_NUM_NODES: "2"\n'
+        "services:\n  r0:\n    <<: *rank\n    restart: always\n    environment:\n      <<: *both\n"
+        '      NIM_NODE_RANK: "1"\n'
+    )
+    found = lint(text, "compose.yaml")
+    assert ("nim-unread-variable", 6) in {(each.rule, each.line) for each in found}
+    assert "restart-alone" in {each.rule for each in found}
+    (missing,) = (each for each in found if each.rule == "nim-missing-variable")
+    assert "NIM_MULTI_NODE" not in missing.message
+    mended = fixed(text, "compose.yaml")
+    assert "NIM_NUM_COMPUTE_NODES" in mended
+    assert lint(mended, "compose.yaml") == lint(fixed(mended, "compose.yaml"), "compose.yaml")
