@@ -37,6 +37,19 @@ class Error:
     ttft: float
 
 
+def known(rows: Sequence[measured.Row], catalogue: Catalogue) -> tuple[list[measured.Row], list[str]]:
+    """The rows whose model and GPU the tables know, and what is unknown of the others."""
+    keep, unknown = [], []
+    for row in rows:
+        try:
+            cases.of_row(row, catalogue)
+        except NimctlError:
+            unknown.append(f"{row.model} on {row.system}")
+        else:
+            keep.append(row)
+    return keep, unknown
+
+
 def errors(rows: Sequence[measured.Row], keep: Sequence[int], found: Sequence[cases.Case]) -> list[Error]:
     """The errors of the shipped factors."""
     calibration = shipped()
@@ -85,7 +98,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         catalogue = Catalogue()
-        rows = measured.read(arguments.rows)
+        rows, unknown = known(measured.read(arguments.rows), catalogue)
         if arguments.holdout:
             found, excluded = held_out(arguments.rows, arguments.holdout, arguments.all)
         else:
@@ -106,6 +119,9 @@ def main() -> None:
         print(line(", ".join(group), members))
     calibration = shipped()
     how = f"held out by {arguments.holdout}" if arguments.holdout else f"factors of {calibration.date}"
+    if unknown:
+        names = ", ".join(sorted(set(unknown)))
+        print(f"\n{len(unknown)} rows of models or GPUs that the tables do not know: {names}")
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(excluded.items())) or "none"
     print(f"\n{how}; rows left out: {reasons} ({sum(excluded.values())} of {len(rows)})")
     tpot, ttft = mape([one.tpot for one in found]), mape([one.ttft for one in found])
