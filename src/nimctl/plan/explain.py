@@ -29,7 +29,7 @@ def _memory(ask: Question, best: Candidate) -> list[answer.Explanation]:
     assumed = ask.assumed
     kinds = {layer.attention.kind for layer in model.layers}
     shard = (
-        "by min(TP, KV heads)" if "mla" not in kinds else "not by TP: the MLA cache lies whole on each rank"
+        "by min(TP, KV heads)" if "mla" not in kinds else "by no TP (the MLA cache lies whole on each rank)"
     )
     return [
         answer.Explanation(
@@ -53,14 +53,14 @@ def _memory(ask: Question, best: Candidate) -> list[answer.Explanation]:
         answer.Explanation(
             f"weights, one GPU of stage {limit.stage}",
             f"{limit.weights / GB:,.1f} GB",
-            "layers of the largest stage / TP, norms and routers whole",
+            "layers of the fullest stage / TP, norms and routers whole",
             {"TP": str(split.tensor), "PP": str(split.pipeline), "layers of the stage": str(limit.layers)},
             model.source,
         ),
         answer.Explanation(
             "KV cache, one GPU",
             f"{limit.kv_cache / GB:,.2f} GB",
-            f"requests x tokens x bytes per token, in blocks of {memory.BLOCK}; divided {shard}, and by PP",
+            f"requests x tokens x bytes per token, in blocks of {memory.BLOCK}; cut {shard}, and by PP",
             {
                 "requests": str(work.concurrency),
                 "tokens": str(work.isl + work.osl),
