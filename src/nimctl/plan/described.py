@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from nimctl.cluster import Cluster, Node
@@ -12,6 +13,7 @@ from nimctl.description.nodeset import expand
 from nimctl.description.words import nearest
 from nimctl.errors import RejectedError
 from nimctl.inventory import folder_of
+from nimctl.lock import read_lock
 from nimctl.plan.ask import Asked, Options, build, the_model
 from nimctl.plan.catalogue import Catalogue
 from nimctl.plan.fabric import fabric
@@ -23,7 +25,7 @@ _PROFILES = {"tensorrt_llm": "trtllm", "trtllm": "trtllm", "vllm": "vllm", "sgla
 
 def described(options: Options, inventory: Path, name: str | None) -> Asked:
     """The questions of a folder. Raises RejectedError and DescriptionError."""
-    cluster = load(inventory)
+    cluster = _locked(load(inventory), folder_of(inventory))
     wanted = [one for one in cluster.deployments if name in (None, one.name)]
     if not wanted:
         if name is None:
@@ -34,6 +36,22 @@ def described(options: Options, inventory: Path, name: str | None) -> Asked:
     catalogue = Catalogue(folder)
     asked = tuple(_question(options, cluster, one, catalogue, folder) for one in wanted)
     return Asked(asked, cluster.name)
+
+
+def _locked(cluster: Cluster, folder: Path) -> Cluster:
+    """The cluster with the splits that were filled in before and are locked: those are what runs."""
+    lock = read_lock(folder)
+    if lock is None or not lock.planned:
+        return cluster
+    deployments = []
+    for one in cluster.deployments:
+        split = lock.planned.get(one.name)
+        if split and not (one.parallel.tensor or one.parallel.pipeline):
+            parallel = one.parallel.model_copy(update={"tensor": split.tensor, "pipeline": split.pipeline})
+            precision = one.precision or split.precision or None
+            one = one.model_copy(update={"parallel": parallel, "precision": precision})
+        deployments.append(one)
+    return replace(cluster, deployments=tuple(deployments))
 
 
 def _question(

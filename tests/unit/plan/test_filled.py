@@ -85,3 +85,13 @@ def test_what_is_said_stays(tmp_path):
     placement = read(describe(tmp_path, more="    parallel: {tensor: 4, pipeline: 4}\n"))
     assert placement.planned == {}
     assert len(placement.ranks) == 2
+
+
+def test_nimctl_plan_shows_what_is_locked(tmp_path, answer):
+    describe(tmp_path)
+    lock(tmp_path)
+    file = tmp_path / "cluster.lock.yml"
+    file.write_text(file.read_text().replace("tensor: 8, pipeline: 2", "tensor: 4, pipeline: 4"))
+    plan = answer("-i", str(tmp_path))
+    assert (plan["deployment"], plan["tensor"], plan["pipeline"]) == ("r1", 4, 4)
+    assert [rank["node"] for rank in plan["placement"]] == ["gpu01", "gpu02"]
