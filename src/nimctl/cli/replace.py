@@ -67,7 +67,8 @@ def replace(
     lock = read_lock(folder)
     if lock is None or not lock.placement:
         known = lock or Lock()
-        lock = dataclasses.replace(known, placement=seats_of(resolve(cluster, known, contracts)))
+        placed = resolve(cluster, known, contracts)
+        lock = dataclasses.replace(known, placement=seats_of(placed), planned=placed.planned)
     swap.check(cluster, lock, node, spare)
     file = cluster.file or folder / "cluster.yml"
     before = file.read_text(encoding="utf-8")
