@@ -63,6 +63,8 @@ ranks:
       container: {status: running, started: "2026-11-23T20:00:00Z", image: "registry/r1@sha256:...",
                   digest: "sha256:...", spec: 0f3c}
       held: []
+      supervisor: {unit: active, state: serving, since: 1763928000, generation: 3, restarts: 2,
+                   reason: rank 1 on gpu02 ended, waits_for: []}
       health: {ok: true, status: 200, error: ""}
       tokens: {generated: 1042, prompt: 77}
 drained:
@@ -89,6 +91,7 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
     unit_marks,
     unit_name,
 )
+from ansible_collections.nimctl.multinode.plugins.module_utils.supervision import state, supervisor_unit
 from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import show
 
 SPEC_LABEL = "nimctl.spec"
@@ -185,6 +188,23 @@ def tokens(
     return None
 
 
+def supervisor(cluster: str, name: str, units: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
+    """What the supervisor of a rank says; None where there is none."""
+    unit = units.get(supervisor_unit(name))
+    if unit is None:
+        return None
+    said = state(cluster, name)
+    return {
+        "unit": unit["ActiveState"],
+        "state": said.get("state", ""),
+        "since": said.get("changed"),
+        "generation": said.get("generation", 0),
+        "restarts": said.get("restarts", 0),
+        "reason": said.get("reason", ""),
+        "waits_for": said.get("waits_for", []),
+    }
+
+
 def ranks_here(folder: Path, cluster: str) -> list[str]:
     """Names of the ranks of a cluster that have a unit on this node."""
     found = []
@@ -226,6 +246,10 @@ def main() -> None:
         else (0, "", "")
     )
     containers = container_states(out)
+    watched = [name for name in ordered if Path(UNIT_FOLDER, supervisor_unit(name)).exists()]
+    supervisors = show(
+        lambda words: module.run_command(words), [supervisor_unit(name) for name in watched], ["ActiveState"]
+    )
     now, monotonic = time.time(), time.clock_gettime(time.CLOCK_MONOTONIC)
     drains = Drains(options["cluster"])
     found = []
@@ -237,6 +261,7 @@ def main() -> None:
             "unit": unit_state(units.get(unit_name(name), {}), now, monotonic),
             "container": containers.get(container_name(name)),
             "held": drains.held(name),
+            "supervisor": supervisor(options["cluster"], name, supervisors),
             "health": None,
             "tokens": None,
         }

@@ -9,6 +9,8 @@ description:
     well. Its
     deadline counts from the start of its unit.
   - A rank that keeps restarting is reported at once, with the last lines of its log.
+  - Where ranks are supervised, a leader is well when its supervisor says that the replica serves. A replica
+    that waits for a node that is away is reported after O(absent) seconds.
   - A rank that is held, because a node of its replica is drained, is not waited for.
   - Check mode waits for nothing.
 version_added: 0.1.0
@@ -36,6 +38,10 @@ options:
       over.
     type: int
     default: 10
+  absent:
+    description: How long a replica may wait for a node that is not heard of, in seconds.
+    type: int
+    default: 60
 extends_documentation_fragment: [nimctl.multinode.modes]
 author: [The nimctl authors]
 """
@@ -56,10 +62,19 @@ ready:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nimctl.multinode.plugins.module_utils import supervision
 from ansible_collections.nimctl.multinode.plugins.module_utils.drain import Drains
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
 from ansible_collections.nimctl.multinode.plugins.module_utils.http import ask, url_of
-from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import keeps_restarting, unit_name
+from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
+    RUNNING,
+    keeps_restarting,
+    unit_name,
+)
+from ansible_collections.nimctl.multinode.plugins.module_utils.supervision import (
+    is_supervised,
+    supervisor_unit,
+)
 from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import journal, show
 
 
@@ -110,6 +125,13 @@ class Watch:
         self.last_answer = f"its health check answered {status or text}"
         return status == 200
 
+    def wrong(self, state: dict[str, str], waited: float) -> str:
+        """What makes waiting useless; an empty text while nothing does."""
+        now = int(state["NRestarts"] or 0)
+        if keeps_restarting(self.restarts, now, state["ActiveState"], state["SubState"]):
+            return f"ends again and again ({now} restarts so far)"
+        return "does not run" if state["ActiveState"] == "inactive" else ""
+
     def fail(self, what: str) -> None:
         """End with what happened, the rank's own last words, and what to do."""
         lines = "\n  ".join(journal(self.module.run_command, self.unit)) or "(its log is empty)"
@@ -126,13 +148,53 @@ class Watch:
         )
 
 
+class SupervisedWatch(Watch):
+    """One rank that its supervisor starts, when the replica is complete, and starts again."""
+
+    def __init__(self, module: AnsibleModule, rank: dict) -> None:
+        super().__init__(module, rank)
+        self.began = self._said().get("restarts", 0)
+
+    def _said(self) -> dict:
+        return supervision.state(self.module.params["cluster"], self.rank["name"])
+
+    def well(self, state: dict[str, str]) -> bool:
+        """Whether the replica serves; a worker is well when it runs, since rank 0 speaks for all."""
+        said = self._said()
+        if self.health and said.get("state") != "serving":
+            self.last_answer = f"its supervisor says: {said.get('state', 'nothing yet')}"
+            return False
+        return super().well(state)
+
+    def wrong(self, state: dict[str, str], waited: float) -> str:
+        """What makes waiting useless, by what the supervisor says."""
+        said = self._said()
+        unit = supervisor_unit(self.rank["name"])
+        supervisor = show(self.module.run_command, [unit], ["ActiveState"])[unit]["ActiveState"]
+        if supervisor not in RUNNING:
+            return f"has a supervisor that does not run ({unit} is {supervisor})"
+        if not self.health:
+            return ""
+        reason = said.get("reason") or "it gives no reason"
+        if said.get("state") == "failed":
+            return f"was given up by its supervisor after {said.get('attempts')} starts: {reason}"
+        if said.get("restarts", 0) - self.began >= 3:
+            return f"is started again and again with its replica: {reason}"
+        if said.get("waits_for") and waited >= self.module.params["absent"]:
+            away = ", ".join(said["waits_for"])
+            return (
+                f"waits for {away}, of which nothing is heard; the replica starts by itself when it is back"
+            )
+        return ""
+
+
 def work(module: AnsibleModule) -> None:
     if module.check_mode:
         module.exit_json(changed=False, ready={})
     began = time.monotonic()
     drains = Drains(module.params.get("cluster") or "")
     waiting = [
-        Watch(module, rank)
+        (SupervisedWatch if is_supervised(rank) and module.params.get("cluster") else Watch)(module, rank)
         for rank in module.params["ranks"]
         if not module.params.get("cluster") or not drains.holds(rank["name"])
     ]
@@ -146,12 +208,8 @@ def work(module: AnsibleModule) -> None:
             if watch.well(state):
                 ready[watch.rank["name"]] = round(waited, 1)
                 waiting.remove(watch)
-            elif keeps_restarting(
-                watch.restarts, int(state["NRestarts"] or 0), state["ActiveState"], state["SubState"]
-            ):
-                watch.fail(f"ends again and again ({state['NRestarts']} restarts so far)")
-            elif state["ActiveState"] == "inactive":
-                watch.fail("does not run")
+            elif watch.wrong(state, waited):
+                watch.fail(watch.wrong(state, waited))
             elif _too_late(watch, state, waited):
                 watch.fail(
                     f"was not ready within {watch.health.get('deadline', 60)} s of its start; "
@@ -170,6 +228,7 @@ def main() -> None:
             "undefined": {"type": "str", "choices": ["failed", "passed"], "default": "failed"},
             "settle": {"type": "int", "default": 3},
             "least": {"type": "int", "default": 10},
+            "absent": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )

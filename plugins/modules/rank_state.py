@@ -90,11 +90,19 @@ reasons:
   type: dict
 """
 
+from pathlib import Path
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nimctl.multinode.plugins.module_utils.drain import Drains
 from ansible_collections.nimctl.multinode.plugins.module_utils.engine import Engine
 from ansible_collections.nimctl.multinode.plugins.module_utils.errors import told
-from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import RUNNING, container_name, unit_name
+from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
+    RUNNING,
+    UNIT_FOLDER,
+    container_name,
+    unit_name,
+)
+from ansible_collections.nimctl.multinode.plugins.module_utils.supervision import supervisor_unit
 from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import journal, show
 
 
@@ -102,7 +110,7 @@ def work(module: AnsibleModule) -> None:
     start = module.params["state"] == "started"
     names = module.params["names"]
     marked, waits = _released(module) if start else (_held(module), [])
-    units = {unit_name(name): name for name in names if name not in waits}
+    units = {unit: name for name in names if name not in waits for unit in _units(name, start)}
     states = show(module.run_command, units, ["ActiveState", "LoadState"])
     if module.params["release"]:
         units = {unit: name for unit, name in units.items() if states[unit]["LoadState"] != "not-found"}
@@ -117,10 +125,18 @@ def work(module: AnsibleModule) -> None:
         _order(module, units, concerned, "start" if start else "stop")
     module.exit_json(
         changed=bool(concerned or marked),
-        names=sorted(units[unit] for unit in concerned),
+        names=sorted({units[unit] for unit in concerned}),
         reasons={},
         **({"held": waits} if start else {}),
     )
+
+
+def _units(name: str, start: bool) -> list[str]:
+    """The units of a rank: a supervisor starts what is beside it, and stops first, lest it start it again."""
+    supervisor = supervisor_unit(name)
+    if not Path(UNIT_FOLDER, supervisor).exists():
+        return [unit_name(name)]
+    return [supervisor] if start else [supervisor, unit_name(name)]
 
 
 def _held(module: AnsibleModule) -> bool:
@@ -166,8 +182,8 @@ def _order(module: AnsibleModule, units: dict, concerned: list, order: str) -> N
         # to stop.
         for name in ("docker", "podman"):
             engine = Engine(name, module.run_command)
-            for unit in concerned if engine.binary else []:
-                engine.remove(container_name(units[unit]))
+            for rank in sorted({units[unit] for unit in concerned}) if engine.binary else []:
+                engine.remove(container_name(rank))
 
 
 def main() -> None:

@@ -47,6 +47,19 @@ options:
     description: The secrets themselves, by variable. Set by the action plugin.
     type: dict
     default: {}
+  script:
+    description: The supervisor of ranks. Set by the action plugin.
+    type: str
+    default: ""
+  found_keys:
+    description: Name of the variable that P(nimctl.multinode.replica_keys#module) was registered in; its
+      value is read for the nodes of the replicas' leaders.
+    type: str
+    default: ""
+  keys:
+    description: Keys of supervisors, by replica. Set by the action plugin.
+    type: dict
+    default: {}
 extends_documentation_fragment: [nimctl.multinode.modes.diff]
 author: [The nimctl authors]
 """
@@ -118,6 +131,11 @@ from ansible_collections.nimctl.multinode.plugins.module_utils.ranks import (
     unit_marks,
     unit_name,
 )
+from ansible_collections.nimctl.multinode.plugins.module_utils.supervision import (
+    settings_path,
+    supervisor_unit,
+)
+from ansible_collections.nimctl.multinode.plugins.module_utils.supervisors import Supervisors
 from ansible_collections.nimctl.multinode.plugins.module_utils.systemd import show
 
 CACHE = "/var/cache/nimctl"
@@ -137,6 +155,8 @@ class Ranks:
         self.outcome = Outcome()
         self.made = Record(self.cluster, "folders")
         self.drains = Drains(self.cluster, self.check)
+        self.supervisors = Supervisors(self.cluster, self.wanted.values(), module.run_command, self.check)
+        self.stale: list[str] = []
         self.units_before = self._units()
         self.containers = {
             container["name"]: container for container in self.engine.containers(f"{LABEL}={self.cluster}")
@@ -170,6 +190,11 @@ class Ranks:
     def remove_unwanted(self) -> list[str]:
         """Stop and remove what this cluster has here and should not."""
         units = sorted(set(self.units_before) - set(self.wanted))
+        # First, lest they start what is about to go.
+        supervisors = list(map(supervisor_unit, self.supervisors.unwanted))
+        if supervisors:
+            self.systemctl("disable", "--now", *supervisors)
+            self.supervisors.remove(self.outcome)
         if units:
             self.systemctl("disable", "--now", *map(unit_name, units))
         for rank in units:
@@ -182,6 +207,7 @@ class Ranks:
         for rank in set(self.drains.ranks()) - set(self.wanted):
             self.drains.release(rank)
         keep = {env_path(self.cluster, rank) for rank in self.wanted}
+        keep |= {settings_path(self.cluster, rank) for rank in self.supervisors.wanted}
         self._remove_others(Path(env_path(self.cluster, "x")).parent, keep)
         return [*units, *(name[len("nim-") :] for name in strays)]
 
@@ -205,7 +231,8 @@ class Ranks:
             apply(
                 File(f"{UNIT_FOLDER}/{unit_name(rank['name'])}", rank["unit_text"]), self.outcome, self.check
             )
-        keep = set()
+        self.stale = self.supervisors.write(self.module.params["script"], self.outcome)
+        keep = set(self.supervisors.write_keys(self.module.params["keys"], self.outcome))
         for variable in sorted({name for rank in self.wanted.values() for name in rank["secrets"]}):
             path = secret_path(self.cluster, variable)
             keep.add(path)
@@ -283,26 +310,45 @@ class Ranks:
 
     def needs_reload(self) -> bool:
         """Whether a run that was cut short wrote a unit and did not come to tell systemd."""
-        units = show(self.module.run_command, [unit_name(rank) for rank in self.wanted], ["NeedDaemonReload"])
+        names = [unit_name(rank) for rank in self.wanted] + self.supervisors.units
+        units = show(self.module.run_command, names, ["NeedDaemonReload"])
         return any(state["NeedDaemonReload"] == "yes" for state in units.values())
 
     def enable(self) -> None:
-        """Have every rank start with the node."""
-        units = show(self.module.run_command, [unit_name(rank) for rank in self.wanted], ["UnitFileState"])
+        """Have every rank start with the node: by its supervisor, where it has one."""
+        for rank in self.supervisors.wanted:
+            if Path(UNIT_FOLDER, "multi-user.target.wants", unit_name(rank)).is_symlink():
+                self.outcome.changed.append(f"{unit_name(rank)} disabled")
+                self.systemctl("disable", "--quiet", unit_name(rank))
+        units = show(self.module.run_command, self._starters(), ["UnitFileState"])
         missing = sorted(unit for unit, state in units.items() if state["UnitFileState"] != "enabled")
         if missing:
             self.outcome.changed.extend(f"{unit} enabled" for unit in missing)
             self.systemctl("enable", "--quiet", *missing)
 
+    def _starters(self) -> list[str]:
+        alone = [unit_name(rank) for rank in self.wanted if rank not in self.supervisors.wanted]
+        return alone + self.supervisors.units
+
+    def renew_supervisors(self) -> None:
+        """Have supervisors that run work by what was written; the ranks beside them stay as they are."""
+        if self.stale:
+            self.systemctl("try-restart", *self.stale)
+
     def report(self) -> dict[str, dict]:
         """How each wanted rank was found before this run."""
         states = show(self.module.run_command, [unit_name(rank) for rank in self.wanted], ["ActiveState"])
+        supervisors = self.supervisors.active()
         found = {}
         for name, rank in self.wanted.items():
+            state = states[unit_name(name)]["ActiveState"]
+            if name in supervisors and name in self.supervisors.before:
+                # Its supervisor has it run, be it that the replica is just starting once more.
+                state = "failed" if self.supervisors.gave_up(name) else supervisors[name]
             marks = unit_marks(self.units_before.get(name, ""))
             container = self.containers.get(container_name(name))
             seen = Seen(
-                state=states[unit_name(name)]["ActiveState"],
+                state=state,
                 container_spec=container["labels"].get("nimctl.spec")
                 if container and container["running"]
                 else None,
@@ -328,6 +374,7 @@ def work(module: AnsibleModule) -> None:
     if any(path.startswith(UNIT_FOLDER) for path in ranks.outcome.changed) or ranks.needs_reload():
         ranks.systemctl("daemon-reload")
     ranks.enable()
+    ranks.renew_supervisors()
     drained = ranks.drains.record()
     module.exit_json(
         drained=drained or {},
@@ -353,6 +400,9 @@ def main() -> None:
             "purge": {"type": "bool", "default": False},
             "node": {"type": "str", "default": "this node"},
             "secrets": {"type": "dict", "default": {}, "no_log": False},
+            "script": {"type": "str", "default": ""},
+            "found_keys": {"type": "str", "default": "", "no_log": False},
+            "keys": {"type": "dict", "default": {}, "no_log": True},
             "values": {"type": "dict", "default": {}, "no_log": True},
         },
         supports_check_mode=True,

@@ -310,4 +310,24 @@ def rank_variables(rank: Rank) -> dict[str, Any]:
         "secrets": list(rank.secrets),
         "spec": rank.spec,
         "stop_timeout": rank.stop_timeout,
+        "supervision": supervision_variables(rank),
+    }
+
+
+def supervision_variables(rank: Rank) -> dict[str, Any]:
+    """How a rank is supervised; empty where it is not."""
+    supervision = rank.supervision
+    if supervision is None:
+        return {}
+    if rank.rank:
+        return {"leader": rank.leader, "port": supervision.port}
+    return {
+        "counters": list(supervision.counters),
+        "expected": dict(sorted(supervision.expected.items())),
+        "handshake": supervision.handshake,
+        "leader": rank.leader,
+        "members": list(supervision.members),
+        "paths": list(supervision.paths),
+        "port": supervision.port,
+        "silent": supervision.silent,
     }

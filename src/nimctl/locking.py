@@ -17,6 +17,7 @@ from nimctl.inventory import folder_of
 from nimctl.lock import Lock, ReplicaSeats, Seat, read_lock, write_lock
 from nimctl.placement import Placement, Rank
 from nimctl.resolve import PlacementError, resolve
+from nimctl.resolve.ports import SUPERVISOR
 from nimctl.stack import versions
 from nimctl.stack.locking import LOCKED_LAYERS, meaning, moved
 
@@ -204,6 +205,8 @@ def _seats(ranks: list[Rank]) -> ReplicaSeats:
     ports: dict[str, int] = {}
     for rank in ranks:
         ports.update({name: port for name, port in rank.ports.items() if name != "api"})
+        if rank.supervision and rank.supervision.port:
+            ports[SUPERVISOR] = rank.supervision.port
     return ReplicaSeats(tuple(Seat(rank.node, rank.gpus) for rank in ranks), ports)
 
 

@@ -35,6 +35,26 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Supervision:
+    """How the ranks of a replica are kept together: all restart when one is lost.
+
+    ``port`` is where the supervisor beside rank 0 listens, 0 in a replica of one rank; ``members`` are the
+    nodes of the other ranks, in their order. ``silent`` is how many seconds a serving replica may make no
+    progress; ``counters`` at ``paths`` of the API show progress. ``handshake`` is the pattern of the line in
+    which rank 0 publishes what its workers need, ``expected`` what they are defined with. All but ``port`` is
+    for rank 0.
+    """
+
+    port: int
+    members: tuple[str, ...] = ()
+    silent: int = 0
+    paths: tuple[str, ...] = ()
+    counters: tuple[str, ...] = ()
+    handshake: str = ""
+    expected: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Rank:
     """One node's share of a replica, with everything its container needs.
 
@@ -42,7 +62,8 @@ class Rank:
     --label and --env-file; ``command`` is what follows the image. ``requires_mounts`` are the mount points of
     the storage that it reads from: nothing may be read in their place before they are mounted. ``secrets``
     names the variables that the rank gets from a 0600 file. ``api_port`` is where rank 0
-    serves and no worker may. ``spec`` changes when anything in the replica changes.
+    serves and no worker may. ``supervision`` is None where a rank that ends is started again alone. ``spec``
+    changes when anything in the replica changes.
 
     ``shm``, ``entrypoint`` and ``rdma`` say again what ``options`` hold, for targets that have other words
     for it. ``program`` is all that runs in the container, for targets that do not start what the image names;
@@ -70,6 +91,7 @@ class Rank:
     stop_timeout: int
     api_port: int = 0
     requires_mounts: tuple[str, ...] = ()
+    supervision: Supervision | None = None
     spec: str = ""
     shm: str = ""
     entrypoint: str = ""

@@ -28,6 +28,7 @@ COLORS = {
     "running": "green",
     "starting": "cyan",
     "restarting": "yellow",
+    "degraded": "red",
     "not ready": "red",
     "failed": "red",
     "drained": "yellow",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nimctl.contracts.choose import Choice, NoContractError, choose, infer, warnings
-from nimctl.contracts.facts import EngineFacts, NetworkVariable, engines, network
+from nimctl.contracts.facts import EngineFacts, Metrics, NetworkVariable, engines, metrics, network
 from nimctl.contracts.model import EVIDENCE, ROLES, Contract, Role, applies, fill, for_role
 from nimctl.contracts.store import builtin, load_contracts
 
@@ -13,6 +13,7 @@ __all__ = [
     "Choice",
     "Contract",
     "EngineFacts",
+    "Metrics",
     "NetworkVariable",
     "NoContractError",
     "Role",
@@ -24,6 +25,7 @@ __all__ = [
     "for_role",
     "infer",
     "load_contracts",
+    "metrics",
     "network",
     "warnings",
 ]

@@ -38,6 +38,31 @@ class NetworkVariable(Strict):
     evidence: Evidence
 
 
+class Metrics(Strict):
+    """Where an engine shows its work on the API port of rank 0: names of Prometheus counters at ``paths``.
+
+    Of ``generated`` and ``prompt`` tokens the first name that is there counts. ``progress`` are further
+    counters that grow with every step, also while nothing is finished.
+    """
+
+    paths: tuple[str, ...]
+    generated: tuple[str, ...]
+    prompt: tuple[str, ...]
+    progress: tuple[str, ...] = ()
+    source: str
+
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """Everything that grows while the engine works."""
+        return tuple(sorted({*self.generated, *self.prompt, *self.progress}))
+
+
+@cache
+def metrics() -> Mapping[str, Metrics]:
+    """Counters by engine."""
+    return TypeAdapter(dict[str, Metrics]).validate_python(_read("metrics.yml"), strict=False)
+
+
 @cache
 def engines() -> Mapping[str, EngineFacts]:
     """Facts by engine."""

@@ -134,7 +134,12 @@ class Log(Strict):
     """Patterns (regular expressions) in a rank's log."""
 
     ready: str | None = None
-    handshake: str | None = Field(None, description="The leader's line that workers may wait for")
+    handshake: str | None = Field(
+        None, description="The leader's line that workers wait for, with a named group per published value"
+    )
+    published: dict[str, str] = Field(
+        default_factory=dict, description="What workers are defined with, by group of `handshake`; templates"
+    )
     source: str
     evidence: Evidence
 
@@ -146,6 +151,8 @@ class Log(Strict):
                     re.compile(pattern)
                 except re.error as error:
                     raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        if set(self.published) != set(re.compile(self.handshake or "").groupindex):
+            raise ValueError("published: names other values than the groups of handshake")
         return self
 
 
@@ -154,6 +161,14 @@ class Start(Strict):
 
     order: Literal["leader-first", "together"]
     deadline: str = Field(pattern=r"^[1-9][0-9]*[smh]$")
+    source: str
+    evidence: Evidence
+
+
+class Liveness(Strict):
+    """How long a serving replica may make no progress before it counts as dead, with requests unanswered."""
+
+    silent: str = Field("105s", pattern=r"^[1-9][0-9]*[smh]$")
     source: str
     evidence: Evidence
 
@@ -260,6 +275,11 @@ class Contract(Strict):
     health: HealthCheck
     log: Log
     start: Start
+    liveness: Liveness = Field(
+        default_factory=lambda: Liveness(
+            silent="105s", source="four questions of 15 s after 45 s without progress", evidence="ours"
+        )
+    )
     cache: Cache | None = None
     keys: list[Key] = Field(default_factory=list)
     shm: str | None = Field(None, pattern=r"^[1-9][0-9]*[kmg]$")
@@ -280,6 +300,7 @@ class Contract(Strict):
         texts = [v.value for v in self.environment if v.value is not None]
         texts += [word for argument in self.command for word in argument.words]
         texts += [word for option in self.options for word in option.words]
+        texts += self.log.published.values()
         for text in texts:
             if "{{" in text or "{%" in text:
                 raise ValueError(

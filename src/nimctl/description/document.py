@@ -31,6 +31,7 @@ from nimctl.description.fields import (
     PortRange,
     Quantity,
     ServerName,
+    Silence,
     SlurmOption,
     SlurmTime,
     Url,
@@ -353,6 +354,11 @@ class Timeouts(Strict):
 
     start: Duration | None = Field(None, description="Until a replica answers; default: from the contract")
     stop: Duration | None = Field(None, description="Until a rank is killed; default: 30s")
+    silent: Silence | None = Field(
+        None,
+        description="How long a serving replica may make no progress before it is restarted, at least 90s; "
+        "default: from the contract",
+    )
 
 
 class Deployment(Strict):
@@ -379,6 +385,9 @@ class Deployment(Strict):
     args: list[str] = Field(default_factory=list, description="Engine arguments, appended")
     env: dict[str, str] = Field(default_factory=dict, description="Environment variables, added")
     timeouts: Timeouts = Field(default_factory=Timeouts)
+    supervise: bool = Field(
+        True, description="Restart a replica as a whole when a rank is lost; false: only the rank that ended"
+    )
 
 
 class KubernetesRdma(Strict):

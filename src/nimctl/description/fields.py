@@ -79,6 +79,7 @@ AddressSet = Annotated[str | list[str], BeforeValidator(_text_or_list)]
 AbsolutePath = Annotated[str, Checked(syntax.check_absolute, "/.*", "/models")]
 ImageReference = Annotated[str, Checked(syntax.check_image)]
 Duration = Annotated[str, Checked(syntax.parse_duration, r"(?=.)(\d+h)?(\d+m)?(\d+s)?", "45m")]
+Silence = Annotated[str, Checked(syntax.check_silence, r"(?=.)(\d+h)?(\d+m)?(\d+s)?", "2m")]
 HostPort = Annotated[str, Checked(syntax.check_host_port)]
 FilePath = Annotated[
     str, _like(r"[^\s'\"\\-][^'\"\\]*", "the path of a file, without quotes and backslashes", 1024)

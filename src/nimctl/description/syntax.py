@@ -99,6 +99,10 @@ def check_image(text: str) -> None:
         raise WordError("a name of lower-case letters and digits, joined by `.`, `_`, `-` and `/`")
 
 
+SHORTEST_SILENCE = 90
+"""Seconds."""
+
+
 def parse_duration(text: str) -> int:
     """Seconds in ``90s``, ``45m``, ``2h`` or ``1h30m``; WordError for anything else."""
     match = _DURATION.fullmatch(text)
@@ -109,6 +113,12 @@ def parse_duration(text: str) -> int:
     if not 1 <= total <= MAX_DURATION:
         raise WordError("between 1s and 168h")
     return total
+
+
+def check_silence(text: str) -> None:
+    """Refuse a time in which even a healthy engine may have nothing to show; WordError as any duration."""
+    if parse_duration(text) < SHORTEST_SILENCE:
+        raise WordError(f"at least {SHORTEST_SILENCE}s: a long prompt may take that long without progress")
 
 
 def check_absolute(text: str) -> None:

@@ -103,13 +103,24 @@ class Ports:
         self._give(request, number, nodes, name, port)
 
 
+SUPERVISOR = "supervisor"
+_SUPERVISOR = PortRow(
+    roles=["leader"],
+    default=29900,
+    why="where the supervisors of the other ranks ask the one beside rank 0",
+    source="roles/nim_rank/files/supervise.py",
+    evidence="ours",
+)
+
+
 def _rows(request: Request) -> list[tuple[str, PortRow]]:
     engine = request.deployment.engine
-    return [
+    rows = [
         (name, row)
         for name, row in request.contract.ports.items()
         if not row.engines or engine in row.engines
     ]
+    return [*rows, (SUPERVISOR, _SUPERVISOR)] if request.deployment.supervise else rows
 
 
 def _nodes(places: Sequence[Seat], row: PortRow) -> list[str]:

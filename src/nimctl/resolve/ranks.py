@@ -5,19 +5,30 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nimctl.cluster import Cluster, Node
-from nimctl.contracts import ROLES, Contract, EngineFacts, Role, applies, engines, fill, for_role, network
+from nimctl.contracts import (
+    ROLES,
+    Contract,
+    EngineFacts,
+    Role,
+    applies,
+    engines,
+    fill,
+    for_role,
+    metrics,
+    network,
+)
 from nimctl.contracts.model import Option, Row
 from nimctl.description.document import Deployment
+from nimctl.description.syntax import parse_duration
 from nimctl.image import parse
 from nimctl.lock import Lock, Seat
-from nimctl.placement import Health, Mount, Rank
-from nimctl.resolve.ports import role_of
+from nimctl.placement import Health, Mount, Rank, Supervision
+from nimctl.resolve.ports import SUPERVISOR, role_of
 from nimctl.resolve.request import Request
 from nimctl.resolve.shape import Shape
 from nimctl.resolve.spelling import Spelling
@@ -26,14 +37,6 @@ from nimctl.stack.layers.nccl import TOPOLOGY
 
 CACHE_ROOT = "/var/cache/nimctl"
 STOP_TIMEOUT = 30
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def seconds(duration: str) -> int:
-    """``90s``, ``45m``, ``2h`` as seconds."""
-    match = re.fullmatch(r"([0-9]+)([smh])", duration)
-    assert match is not None, duration
-    return int(match[1]) * _UNITS[match[2]]
 
 
 def image_of(deployment: Deployment, lock: Lock) -> tuple[str, bool]:
@@ -92,7 +95,7 @@ def _rank(
     }
     start = deployment.timeouts.start or facts.deadline or contract.start.deadline
     command = tuple(_command(contract, deployment, role, fields))
-    health = Health(contract.health.path, ports["api"], seconds(start), contract.health.live or "")
+    health = Health(contract.health.path, ports["api"], parse_duration(start), contract.health.live or "")
     return Rank(
         name=f"{deployment.name}-{number}-{index}",
         deployment=deployment.name,
@@ -113,12 +116,13 @@ def _rank(
         mounts=tuple(mounts),
         health=health if leads else None,
         api_port=ports["api"],
-        stop_timeout=seconds(deployment.timeouts.stop) if deployment.timeouts.stop else STOP_TIMEOUT,
+        stop_timeout=parse_duration(deployment.timeouts.stop) if deployment.timeouts.stop else STOP_TIMEOUT,
         requires_mounts=mounts_below(cluster.storage, node, [mount.source for mount in mounts]),
         shm=_shm(contract, facts),
         entrypoint=contract.entrypoint or "",
         program=_program(contract, command),
         rdma=_wants_rdma(contract, facts, role, node, seat),
+        supervision=_supervision(deployment, contract, role, nodes, ports, fields),
     )
 
 
@@ -164,6 +168,32 @@ def _fields(
         "ipv6": "1" if six else "",
         **{f"port_{name}": str(ports.get(name, "")) for name in contract.ports},
     }
+
+
+def _supervision(
+    deployment: Deployment,
+    contract: Contract,
+    role: Role,
+    nodes: Sequence[Node],
+    ports: Mapping[str, int],
+    fields: dict[str, str],
+) -> Supervision | None:
+    """How this rank is kept together with the others."""
+    if not deployment.supervise:
+        return None
+    if role == "worker":
+        return Supervision(ports[SUPERVISOR])
+    shown = metrics()[deployment.engine]
+    pattern = contract.log.handshake if role == "leader" else None
+    return Supervision(
+        ports[SUPERVISOR] if role == "leader" else 0,
+        tuple(node.name for node in nodes[1:]),
+        parse_duration(deployment.timeouts.silent or contract.liveness.silent),
+        shown.paths,
+        shown.counters,
+        pattern or "",
+        {name: fill(value, fields) for name, value in contract.log.published.items()} if pattern else {},
+    )
 
 
 def _is_ipv6(address: str) -> bool:
@@ -343,8 +373,8 @@ def _options(
 def _spec(ranks: Sequence[Rank]) -> str:
     """A short hash over all that a replica's containers are started with.
 
-    The deadline and the required mounts are left out: they say what a start waits for, and changing them
-    should restart nothing.
+    The deadline, the required mounts and the supervision are left out: they say what a start waits for and
+    who watches it, and changing them should restart nothing.
     """
     return hashlib.sha256(json.dumps([_definition(rank) for rank in ranks]).encode()).hexdigest()[:12]
 

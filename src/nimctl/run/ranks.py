@@ -6,12 +6,10 @@ import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from nimctl.contracts import metrics
 from nimctl.errors import NimctlError, RejectedError
 from nimctl.placement import Rank
 from nimctl.run import playbook
@@ -24,6 +22,7 @@ State = Literal[
     "starting",
     "not ready",
     "restarting",
+    "degraded",
     "failed",
     "stopped",
     "drained",
@@ -79,9 +78,7 @@ class RankStatus:
 
 def metric_rows() -> dict[str, dict[str, Any]]:
     """Per engine, where a leader shows its tokens (data/metrics.yml)."""
-    text = resources.files("nimctl").joinpath("data", "metrics.yml").read_text(encoding="utf-8")
-    rows: dict[str, dict[str, Any]] = yaml.safe_load(text)
-    return rows
+    return {engine: row.model_dump(mode="json", exclude={"progress"}) for engine, row in metrics().items()}
 
 
 def play(target: Target, metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -168,7 +165,7 @@ def _wanted(target: Target, rank: Rank, seen: Seen | None, now: float) -> RankSt
         since=unit.get("since"),
         digest=container.get("digest", ""),
         outdated=bool(spec) and spec != rank.spec,
-        restarts=unit.get("restarts", 0),
+        restarts=(item.get("supervisor") or unit).get("restarts", 0),
         health=_health(health),
         generated=tokens.get("generated"),
         prompt=tokens.get("prompt"),
@@ -187,6 +184,9 @@ def _state(
         return "unreachable", seen.error
     if not unit:
         return "missing", f"there is no unit on the node; {target.command('provision')} puts it there"
+    said = item.get("supervisor")
+    if said and said["unit"] == "active" and not seen.drained and not item.get("held"):
+        return _supervised(rank, said, health, logs, now)
     if unit["state"] == "failed":
         return "failed", f"the unit ended with {unit['result']}; {logs}"
     if str(unit["sub"]).startswith("auto-restart"):
@@ -209,6 +209,27 @@ def _state(
     if age < rank.health.deadline:
         return STARTING, f"not ready yet, may take {rank.health.deadline}s"
     return "not ready", f"{health.get('error') or 'no answer'}; {logs}"
+
+
+def _supervised(
+    rank: Rank, said: Mapping[str, Any], health: Mapping[str, Any], logs: str, now: float
+) -> tuple[State, str]:
+    """The state of a rank by what its supervisor says of the whole replica."""
+    why = f"{said['reason']}; {logs}" if said["reason"] else logs
+    if said["state"] == "serving":
+        return ("serving" if rank.health else "running"), ""
+    if said["state"] == "degraded":
+        if rank.rank:
+            return "degraded", "stopped until the replica is complete"
+        away = ", ".join(said["waits_for"])
+        return "degraded", f"waits for {away}, of which nothing is heard; starts by itself when it is back"
+    if said["state"] == "without leader":
+        return "degraded", f"{rank.leader}, which has rank 0, is not heard of"
+    if said["state"] == "failed":
+        return "failed", f"given up after too many starts: {why}"
+    if said["state"] == "restarting" and said["restarts"]:
+        return "restarting", f"with its whole replica: {why}"
+    return STARTING, f"may take {rank.health.deadline}s" if rank.health else ""
 
 
 def _extra(target: Target, name: str, node: str, item: Mapping[str, Any]) -> RankStatus:

@@ -58,7 +58,7 @@ def test_what_is_missing_is_added(write: Write) -> None:
     found = plan(write(A), registry)
     assert [str(change) for change in found.changes] == [
         f"+ image {IMAGE}: {digest('a')}",
-        "+ deployment a, replica 0: node1, node2; rendezvous 29600",
+        "+ deployment a, replica 0: node1, node2; rendezvous 29600, supervisor 29900",
     ]
     assert found.write()
     assert registry.asked == [IMAGE]

@@ -38,7 +38,8 @@ def node(tmp_path, monkeypatch, run_module):
         rank = {"name": "a-0-0", "deployment": "a", "replica": 0, "rank": 0, "spec": "one", "secrets": []}
         rank["requires_mounts"] = list(storage)
         wanted = [] if mounts is None else [{**rank, "mounts": mounts, "env_text": "", "unit_text": unit}]
-        settings = {"cluster": "lab", "engine": "podman", "ranks": wanted, "purge": purge, "values": {}}
+        settings: dict = {"script": "", "keys": {}}
+        settings |= {"cluster": "lab", "engine": "podman", "ranks": wanted, "purge": purge, "values": {}}
         return run_module(ranks, run, check, **settings)
 
     call.folder = tmp_path

@@ -67,6 +67,8 @@ def wanted(
     for rank in ranks:
         for port in rank["ports"].values():
             (api if port == rank["api_port"] else closed).add(port)
+        if supervisor := rank.get("supervision", {}).get("port"):
+            closed.add(supervisor)
         if _joins_ray(rank):
             random.add(RAY_WORKERS)
     found = {address for each in addresses.values() for address in each}
