@@ -21,9 +21,11 @@ def key(host):
 
 
 def test_the_rank_runs_and_starts_with_the_node(host):
-    service = host.service("nim-solo-0-0")
-    assert service.is_running
-    assert service.is_enabled
+    assert host.service("nim-solo-0-0").is_running
+    assert not host.service("nim-solo-0-0").is_enabled
+    supervisor = host.service("nimctl-supervise-solo-0-0")
+    assert supervisor.is_running
+    assert supervisor.is_enabled
 
 
 def test_values_reach_the_rank_as_they_are(rank_environment):
@@ -70,5 +72,22 @@ def test_the_rank_of_another_cluster_is_left_alone(host):
 
 def test_the_unit_is_well_formed(host):
     with host.sudo():
-        found = host.run("systemd-analyze verify /etc/systemd/system/nim-solo-0-0.service")
-    assert not re.search(r"nim-solo-0-0\.service:", found.stderr)
+        found = host.run(
+            "systemd-analyze verify /etc/systemd/system/nim-solo-0-0.service "
+            "/etc/systemd/system/nimctl-supervise-solo-0-0.service"
+        )
+    assert not re.search(r"solo-0-0\.service:", found.stderr)
+
+
+def test_a_rank_that_ends_is_started_again_by_its_supervisor(host):
+    with host.sudo():
+        before = host.check_output("systemctl show -P InvocationID nim-solo-0-0")
+        host.check_output("podman kill nim-solo-0-0")
+        again = host.run(
+            "for _ in $(seq 60); do"
+            "  now=$(systemctl show -P InvocationID nim-solo-0-0);"
+            f"  [ -n \"$now\" ] && [ \"$now\" != {before} ]"
+            "  && grep -q '\"state\": \"serving\"' /var/lib/nimctl/*/replicas/solo-0-0.json && exit 0;"
+            "  sleep 1; done; exit 1"
+        )
+        assert again.rc == 0, host.check_output("journalctl --no-pager -n 30 -u nimctl-supervise-solo-0-0")

@@ -44,7 +44,6 @@ for engine in podman docker; do
     [ "$pid" -gt 0 ] && echo "$pid" && break
   fi
 done
-true
 """
 
 _KILL = """\
@@ -58,11 +57,17 @@ echo 'process %(pid)s is still there 5 s after SIGKILL' >&2
 exit 1
 """
 
-# What systemd gave up on, because it was killed too often, gets another chance.
+# What was given up on, because it was killed too often, gets another chance: by its supervisor, if it has one.
 _RESTART = """\
 failed=$(systemctl list-units --all --no-legend --plain --state=failed 'nim-*.service' | cut -d' ' -f1)
 for unit in $failed; do
-  systemctl reset-failed "$unit" && systemctl start --no-block "$unit"
+  rank=${unit#nim-}
+  if [ -e "/etc/systemd/system/nimctl-supervise-$rank" ]; then
+    grep -qs '"state": "failed"' /var/lib/nimctl/*/replicas/"${rank%.service}.json" &&
+      systemctl restart --no-block "nimctl-supervise-$rank"
+  else
+    systemctl reset-failed "$unit" && systemctl start --no-block "$unit"
+  fi
 done
 """
 

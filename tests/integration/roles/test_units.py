@@ -30,7 +30,7 @@ def test_what_a_rank_gets(engine, tmp_path):
     words = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
     done = ansible_playbook(HERE / "units.yml", "-i", "localhost,", *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("rank.service", "rank.env"):
+    for name in ("rank.service", "rank.env", "supervised-rank.service", "supervised-supervise.service"):
         golden = HERE / "golden" / engine / name
         if os.environ.get("UPDATE_GOLDEN"):
             golden.parent.mkdir(parents=True, exist_ok=True)

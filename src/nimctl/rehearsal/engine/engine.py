@@ -132,11 +132,13 @@ class Engine:
         self._drop = []
         ready: list[Request] = []
         decoding = False
+        worked = 0
         for request in self._running:
             # What is too far back to influence the next token is not computed, only its time is spent.
             skipped = min(max(0, len(request.prompt) - self._field) - request.position, _CHUNK)
             if skipped > 0:
                 request.position += skipped
+                worked += skipped
                 pace += skipped / 1000 * settings.prefill_seconds_per_1k
                 continue
             if request.tokens:
@@ -146,6 +148,7 @@ class Engine:
                 new = request.prompt[request.position : request.position + _CHUNK]
                 pace += len(new) / 1000 * settings.prefill_seconds_per_1k
                 request.position += len(new)
+            worked += len(new)
             row = len(step.tokens)
             step.tokens.extend(new)
             step.rows.append(Rows(request.number, row, len(step.tokens)))
@@ -161,6 +164,7 @@ class Engine:
         else:
             self._drop = step.drop
         time.sleep(max(0.0, pace - (time.monotonic() - begin)))
+        self.metrics.step(worked)
 
     def _run(self, step: Step) -> Array:
         deadline = time.monotonic() + self._settings.execute_timeout_seconds

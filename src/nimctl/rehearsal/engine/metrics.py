@@ -39,6 +39,8 @@ class Metrics:
         self._lock = threading.Lock()
         self._prompt_tokens = 0
         self._generation_tokens = 0
+        self._steps = 0
+        self._step_tokens = 0
         self._finished: dict[str, int] = {"stop": 0, "length": 0, "abort": 0}
         self._first_token = Histogram()
         self._latency = Histogram()
@@ -47,6 +49,12 @@ class Metrics:
         """Count the tokens of a prompt that has been read."""
         with self._lock:
             self._prompt_tokens += tokens
+
+    def step(self, tokens: int) -> None:
+        """Count one step of the engine and the tokens it worked on, read or made."""
+        with self._lock:
+            self._steps += 1
+            self._step_tokens += tokens
 
     def generated(self, tokens: int) -> None:
         """Count tokens that were made."""
@@ -79,7 +87,7 @@ class Metrics:
                     [f'{{{label},finished_reason="{key}"}} {count}' for key, count in self._finished.items()],
                 ),
             ]
-            lines = []
+            lines = list(self._progress())
             for name, kind, values in samples:
                 lines.append(f"# TYPE {self._prefix}{name} {kind}")
                 lines += [f"{self._prefix}{name}{value}" for value in values]
@@ -91,6 +99,18 @@ class Metrics:
                 lines.append(f"# TYPE {self._prefix}{name} histogram")
                 lines += histogram.lines(self._prefix + name, label)
         return "\n".join(lines) + "\n"
+
+    def _progress(self) -> Iterable[str]:
+        """What grows with every step, also during a long prefill; NIM's own names have nothing like it."""
+        if self._prefix == "vllm:":
+            name = "vllm:iteration_tokens_total"
+            yield f"# TYPE {name} histogram"
+            yield f'{name}_bucket{{{self._label},le="+Inf"}} {self._steps}'
+            yield f"{name}_sum{{{self._label}}} {self._step_tokens}"
+            yield f"{name}_count{{{self._label}}} {self._steps}"
+        elif self._prefix == "sglang:":
+            yield "# TYPE sglang:realtime_tokens_total counter"
+            yield f"sglang:realtime_tokens_total{{{self._label}}} {self._step_tokens}"
 
 
 def _escape(value: str) -> str:
