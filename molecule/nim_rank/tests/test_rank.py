@@ -86,8 +86,8 @@ def test_a_rank_that_ends_is_started_again_by_its_supervisor(host):
         again = host.run(
             "for _ in $(seq 60); do"
             "  now=$(systemctl show -P InvocationID nim-solo-0-0);"
-            f"  [ -n \"$now\" ] && [ \"$now\" != {before} ]"
-            "  && grep -q '\"state\": \"serving\"' /var/lib/nimctl/*/replicas/solo-0-0.json && exit 0;"
+            f'  [ -n "$now" ] && [ "$now" != {before} ]'
+            '  && grep -q \'"state": "serving"\' /var/lib/nimctl/*/replicas/solo-0-0.json && exit 0;'
             "  sleep 1; done; exit 1"
         )
         assert again.rc == 0, host.check_output("journalctl --no-pager -n 30 -u nimctl-supervise-solo-0-0")

@@ -57,7 +57,7 @@ echo 'process %(pid)s is still there 5 s after SIGKILL' >&2
 exit 1
 """
 
-# What was given up on, because it was killed too often, gets another chance: by its supervisor, if it has one.
+# What was given up on, because it was killed too often, gets another chance.
 _RESTART = """\
 failed=$(systemctl list-units --all --no-legend --plain --state=failed 'nim-*.service' | cut -d' ' -f1)
 for unit in $failed; do
