@@ -12,7 +12,10 @@ import pytest
 
 @dataclass
 class Manners:
-    """How the endpoint behaves; ``failing`` names what goes wrong, for every ``every``-th stream."""
+    """How the endpoint behaves; ``failing`` names what goes wrong, for every ``every``-th stream.
+
+    ``gather`` is how many streams the next answer waits for, so that a slow machine shows no other picture.
+    """
 
     tokens_per_chunk: int = 1
     seconds_per_chunk: float = 0.0
@@ -26,6 +29,7 @@ class Manners:
     finish: str = "length"
     asked: list[dict[str, Any]] = field(default_factory=list)
     most_at_once: int = 0
+    gather: int = 0
 
 
 class Endpoint:
@@ -98,6 +102,9 @@ class Endpoint:
         self._streams += 1
         self._busy += 1
         manners.most_at_once = max(manners.most_at_once, self._busy)
+        while self._busy < manners.gather:
+            await asyncio.sleep(0.005)
+        manners.gather = 0
         try:
             # The first streams of a run are questions of nimctl to itself, which are to go well.
             fails = manners.failing if self._streams % manners.every == 0 and limit > 4 else None

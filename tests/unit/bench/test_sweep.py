@@ -68,8 +68,12 @@ def test_prompts_and_answers_have_the_length_that_was_asked_for(endpoint, run):
 
 
 def test_a_level_keeps_its_number_of_requests_in_flight(endpoint, run):
-    endpoint.manners.seconds_per_chunk = 0.002
-    watcher = Quiet()
+    class Gathering(Quiet):
+        def begin(self, concurrency, requests, *, warmup):
+            super().begin(concurrency, requests, warmup=warmup)
+            endpoint.manners.gather = concurrency
+
+    watcher = Gathering()
     [one, many] = run(1, 5, requests=15, warmup=5, watcher=watcher).levels
     assert endpoint.manners.most_at_once == 5
     assert (one.completed, many.completed) == (15, 15)
