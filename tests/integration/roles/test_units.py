@@ -38,7 +38,10 @@ def test_what_a_rank_gets(engine, tmp_path):
         assert (tmp_path / name).read_text() == golden.read_text()
 
 
-PLAYBOOKS = sorted(f"playbooks/{path.name}" for path in (ROOT / "playbooks").glob("*.yml"))
+# That for Kubernetes takes rendered files and no inventory.
+PLAYBOOKS = sorted(
+    f"playbooks/{path.name}" for path in (ROOT / "playbooks").glob("*.yml") if path.stem != "kubernetes"
+)
 
 
 @pytest.mark.parametrize("playbook", ["site.yml", *PLAYBOOKS])
