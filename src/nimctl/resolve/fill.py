@@ -98,7 +98,7 @@ def _choose(one: Deployment, nodes: Sequence[Node], given: bool) -> PlannedSplit
         group = candidate.split.tensor
         if group > nodes[0].gpu_count and not one.parallel.across_nodes:
             return False
-        # Nodes that were given are filled as people expect it: tensor parallel in each, pipeline between them.
+        # Given nodes are filled as people expect: tensor parallel in each, pipeline between them.
         if given and len(nodes) > 1:
             whole = nodes[0].gpu_count
             return group % whole == 0 and candidate.split.gpus == whole * len(nodes)
