@@ -22,7 +22,8 @@ def key(host):
 
 def test_the_rank_runs_and_starts_with_the_node(host):
     assert host.service("nim-solo-0-0").is_running
-    assert not host.service("nim-solo-0-0").is_enabled
+    # Its supervisor starts it, never a boot by itself.
+    assert host.run("systemctl is-enabled nim-solo-0-0").stdout.strip() == "static"
     supervisor = host.service("nimctl-supervise-solo-0-0")
     assert supervisor.is_running
     assert supervisor.is_enabled
