@@ -13,12 +13,14 @@ TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(.+?)\] \*")
 OUTCOME = re.compile(r"^(ok|changed|skipping|failed|fatal): \[(\S+?)\]")
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)\s+skipped=(\d+)")
 
-# What a run may put on a node; the lease and the history are bookkeeping of runs and differ by design.
+# What a run may put on a node; the lease and the history are bookkeeping of runs and differ by design, and
+# so does what is in a key that a run makes up.
 MANAGED = (
     "find /etc/systemd/system /etc/nimctl /etc/containers /etc/docker -type f -o -type l 2>/dev/null | sort"
-    ' | while read -r f; do stat -c \'%a %U:%G %n\' "$f"; sha256sum < "$f"; done;'
+    ' | while read -r f; do stat -c \'%a %U:%G %n\' "$f";'
+    ' case "$f" in *.key) ;; *) sha256sum < "$f" ;; esac; done;'
     " dpkg-query -W -f '${Package} ${Status} ${Version}\\n' podman docker.io 2>/dev/null;"
-    " systemctl list-units --no-legend --plain 'nim-*' | awk '{print $1, $3}';"
+    " systemctl list-units --no-legend --plain 'nim-*' 'nimctl-*' | awk '{print $1, $3}';"
     " stat -c '%a %u %n' /var/cache/nimctl/* 2>/dev/null || true"
 )
 
