@@ -17,7 +17,7 @@ RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+f
 # so does what is in a key that a run makes up.
 MANAGED = (
     "find /etc/systemd/system /etc/nimctl /etc/containers /etc/docker -type f -o -type l 2>/dev/null | sort"
-    ' | while read -r f; do stat -c \'%a %U:%G %n\' "$f";'
+    " | while read -r f; do stat -c '%a %U:%G %n' \"$f\";"
     ' case "$f" in *.key) ;; *) sha256sum < "$f" ;; esac; done;'
     " dpkg-query -W -f '${Package} ${Status} ${Version}\\n' podman docker.io 2>/dev/null;"
     " systemctl list-units --no-legend --plain 'nim-*' 'nimctl-*' | awk '{print $1, $3}';"
