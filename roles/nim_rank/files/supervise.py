@@ -630,8 +630,9 @@ class Engine:
                 status, _ = self._post(
                     "/v1/completions", {"model": model, "max_tokens": 1, "prompt": "Hello"}, patience
                 )
-        # One that says "too many" is busy, not dead; others that refuse were at least not silent.
-        self.outcome = 0 < status < 500
+        # One that says "too many" is busy, not dead; others that refuse were at least not silent. A list of
+        # models that is empty proves nothing.
+        self.outcome = bool(model) and 0 < status < 500
 
     def _get(self, path: str, timeout: float) -> tuple[int, str]:
         return self._call("GET", path, None, timeout)
@@ -764,7 +765,11 @@ def lead(settings: Mapping[str, Any], rules: Rules, unit: Unit, key: bytes) -> N
     keeper = Keeper(settings)
     own = unit.look()
     leader.resume(time.monotonic(), own, kept(settings["state"]))
-    server = Server(settings["port"], key, settings["replica"]) if members else None
+    try:
+        server = Server(settings["port"], key, settings["replica"]) if members else None
+    except OSError as error:
+        port = settings["port"]
+        sys.exit(f"cannot listen on port {port} ({error}); see who does: ss -ltnp 'sport = :{port}'")
     if server:
         threading.Thread(target=server.serve_forever, args=(TICK,), daemon=True).start()
     shown, looked = "", 0.0
@@ -840,7 +845,13 @@ def main(arguments: list[str]) -> None:
     settings = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     rules = Rules(**settings["rules"])
     unit = Unit(settings["unit"], settings["container"], settings["engine"])
-    key = Path(settings["key"]).read_bytes().strip() if settings["nodes"] > 1 else b""
+    try:
+        key = Path(settings["key"]).read_bytes().strip() if settings["nodes"] > 1 else b""
+    except FileNotFoundError:
+        sys.exit(
+            f"the key {settings['key']} is missing; a run that reaches {settings['leader']} too puts it "
+            "there: nimctl provision"
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     (follow if settings["rank"] else lead)(settings, rules, unit, key)
 

@@ -92,7 +92,7 @@ def _of_this_machine(manager: str) -> dict[str, str]:
     if manager == "dnf":
         return {path.name: path.read_text(encoding="utf-8") for path in sorted(REPOS.glob("*.repo"))}
     listing = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(SOURCESENTRY)", "Created-By: Packages"],  # noqa: S607
+        ["apt-get", "indextargets", "--format", "$(SOURCESENTRY)", "Created-By: Packages"],  # noqa: S607 - fixed
         capture_output=True,
         text=True,
         check=False,
